@@ -1,0 +1,2 @@
+// Package pebblestore is the embedded engine of tracestore, on Pebble.
+package pebblestore

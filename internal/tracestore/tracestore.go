@@ -1,0 +1,158 @@
+package tracestore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/roentgen-io/roentgen/internal/trace"
+	"github.com/roentgen-io/roentgen/segment"
+)
+
+var (
+	// ErrClosed reports a call on a store that was closed.
+	ErrClosed = errors.New("tracestore: closed")
+	// ErrOverloaded reports that a Write was refused, before anything was
+	// stored, because too much waits already; the caller may try again later.
+	ErrOverloaded = errors.New("tracestore: overloaded")
+	// ErrNoSpace reports that a Write was refused because the disk is full or
+	// nearly so. Nothing of it was stored.
+	ErrNoSpace = errors.New("tracestore: no space left on disk")
+	// ErrUnavailable reports that the store cannot take or read data at the moment
+	// (it recovers from a failed disk operation, say).
+	ErrUnavailable = errors.New("tracestore: unavailable")
+	// ErrCorrupt marks stored bytes that fail their checksum or do not parse.
+	ErrCorrupt = errors.New("tracestore: corrupt data")
+	// ErrFormat reports a data folder written by another format version.
+	ErrFormat = errors.New("tracestore: unknown format version")
+	// ErrLocked reports a data folder that another process has open.
+	ErrLocked = errors.New("tracestore: data folder is in use")
+)
+
+// Format is the form in which a document was received and is stored.
+type Format uint8
+
+const (
+	FormatXRay Format = 0 // an X-Ray segment document, JSON
+	FormatOTLP Format = 1 // reserved: an OTLP span
+)
+
+// Record is one document to be stored.
+type Record struct {
+	Format   Format
+	Data     []byte           // the document as it came
+	Segment  *segment.Segment // Data, parsed; it may refer to Data
+	Received int64            // receipt, unix milliseconds; an import gives a past time
+}
+
+// Stored is one document read back.
+type Stored struct {
+	Seq      uint64
+	Put      uint64
+	Received int64 // unix milliseconds
+	Format   Format
+	Data     []byte // the caller's own copy
+}
+
+// Writer stores documents.
+type Writer interface {
+	// Write stores the records as one put and returns when they are durable. It
+	// takes over the memory of records: neither side changes Data or Segment
+	// afterwards. All or none of the records are stored by an error matching
+	// ErrOverloaded, ErrNoSpace, ErrUnavailable or ErrClosed: none. When ctx ends
+	// early, Write returns its error and the records may still be stored.
+	Write(ctx context.Context, records []Record) error
+}
+
+// TraceReader reads traces by id.
+type TraceReader interface {
+	// Documents returns the documents of a trace with seq <= asOf in order of
+	// seq; asOf 0 means all. A trace without documents gives an empty slice.
+	Documents(ctx context.Context, id segment.TraceID, asOf uint64) ([]Stored, error)
+}
+
+// Clock names the time of a trace that a window selects by.
+type Clock uint8
+
+const (
+	ClockStart   Clock = iota // Row.Start: TimeRangeType TraceId
+	ClockChanged              // Row.Changed: TimeRangeType Event
+	ClockEnd                  // Row.Ends: TimeRangeType Service; a row is given when one of its end minutes meets the window
+)
+
+// Cursor is a position in a scan: the clock value and id of the last row given.
+type Cursor struct {
+	Time int64 // unix nanoseconds for ClockStart, milliseconds for ClockChanged, minutes for ClockEnd
+	ID   segment.TraceID
+}
+
+// Scan says which rows to read.
+type Scan struct {
+	Clock Clock
+	Start int64 // unix nanoseconds, inclusive
+	End   int64 // unix nanoseconds, exclusive
+	// AsOf, when not 0, judges every trace by its documents up to that seq and
+	// leaves out traces that began later: pages of one question stay stable.
+	AsOf uint64
+	// After continues behind a row given earlier; nil starts at the newest row.
+	After *Cursor
+}
+
+// Searcher reads rows by window.
+type Searcher interface {
+	// Scan calls fn for the row of every trace in the window, newest first by the
+	// scan's clock (for ClockEnd: by the trace's last end minute inside the
+	// window), each trace once, until fn returns false. The row is fn's to keep.
+	// Memory stays bounded for any window. It returns ctx's error when ctx ends.
+	Scan(ctx context.Context, scan Scan, fn func(c Cursor, row *trace.Row) bool) error
+	// LastSeq returns the seq of the latest durable document: the AsOf of a first page.
+	LastSeq() uint64
+}
+
+// DeadLetter is a refused document that is kept for people to look at.
+type DeadLetter struct {
+	N        uint64 // grows by one for each letter
+	Time     int64  // unix milliseconds
+	Source   string // where it came from: "udp", "http", ...
+	Peer     string // sender's address, "" when unknown
+	Code     string // e.g. "MissingId"
+	Message  string // the answer that the sender got, or would have got
+	Detail   string // what was wrong, in plain words
+	Remedy   string
+	ID       string // segment id as written, "" when none could be read
+	Size     int    // bytes of the whole document
+	Document []byte // its beginning
+}
+
+// DeadLetters keeps refused documents, bounded by number and bytes, without the
+// durability of Write: the latest may be lost in a crash.
+type DeadLetters interface {
+	AddDeadLetters(letters []DeadLetter) error // N is given by the store
+	// DeadLetters returns up to limit letters, newest first, with N below before
+	// (0: from the newest).
+	DeadLetters(ctx context.Context, before uint64, limit int) ([]DeadLetter, error)
+}
+
+// Stats describes a store for metrics, pages and tests.
+type Stats struct {
+	Documents   uint64 // accepted and still kept, about
+	LastSeq     uint64
+	RolledSeq   uint64 // views hold everything up to here
+	TailBytes   int64  // documents waiting for the views
+	DiskBytes   int64
+	FreeBytes   int64 // on the volume of the folder
+	Parts       int
+	OldestPart  int64  // unix milliseconds of the oldest kept arrival, 0 when empty
+	Unavailable string // why writes are refused at the moment, "" when they are not
+}
+
+// Store is a store of trace documents. All methods may be called from many goroutines.
+type Store interface {
+	Writer
+	TraceReader
+	Searcher
+	DeadLetters
+	Stats() Stats
+	// WaitRolled returns when the views hold everything written before the call.
+	WaitRolled(ctx context.Context) error
+	Close() error
+}

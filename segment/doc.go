@@ -1,0 +1,25 @@
+// Package segment reads, checks and writes X-Ray segment documents, trace ids
+// and trace headers.
+//
+// A segment document is one UTF-8 JSON object that describes a piece of work
+// done by one service: a segment. Parts of that work are subsegments; they
+// come nested inside their segment's "subsegments" array, or on their own as
+// documents with "type":"subsegment" and a parent_id. All documents with one
+// trace id form a trace. A document with "in_progress":true is the first word
+// about an entity; the complete document that follows replaces it.
+//
+// Parse checks a document as the X-Ray service does and refuses it with the
+// service's own codes and texts (see Refusal). It is liberal where real senders
+// are odd: unknown keys, nulls, NaN and Infinity outside of times and ids,
+// trailing NUL bytes and newlines, upper-case hexadecimal digits, optional
+// fields of the wrong type, numbers of any size, duplicate keys (the last one
+// wins), invalid UTF-8 (read as U+FFFD).
+//
+// # Ownership of memory
+//
+// A parsed Segment refers to the bytes it was parsed from: its strings and Raw
+// values point into them. The caller must keep these bytes unchanged for as
+// long as the Segment, or anything taken from it, is in use. Nothing in this
+// package changes the bytes it is given. A Segment may be read by several
+// goroutines at once and must not be changed after it was shared.
+package segment
