@@ -1,10 +1,23 @@
 // Package ingest is the way in: it checks documents, bounds what is under way,
 // writes them to the store and keeps what was refused.
+//
+// A put travels in one piece. Its documents are parsed where they lie, the
+// accepted ones go to the store as one Write, and Put returns when that Write
+// is durable. Refused documents are an answer, not an error: they come back to
+// the caller and their beginnings go to the dead letters, through a bounded
+// queue and a goroutine of its own, so that a sender of nonsense slows nobody.
+//
+// What is dropped, and the counter that then moves: dead letters when the queue
+// is full or the store refuses them (roentgen_ingest_dead_letters_dropped_total).
+// Accepted documents are never dropped: a put that does not fit is refused as a
+// whole with tracestore.ErrOverloaded before anything of it is stored.
 package ingest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +35,11 @@ const (
 	SourceImport Source = "import" // POST /api/import
 )
 
+// DefaultInFlightBytes bounds the documents that are being stored when
+// Config.InFlightBytes is 0. It is enough for some hundred ordinary calls at
+// once and small beside the memory that a busy server has anyway.
+const DefaultInFlightBytes = 64 << 20
+
 // Origin says where documents come from.
 type Origin struct {
 	Source Source
@@ -32,18 +50,45 @@ type Origin struct {
 type Config struct {
 	Store         tracestore.Store
 	Limits        segment.Limits
-	InFlightBytes int64         // documents being stored, beyond it Put answers ErrOverloaded; 0: a default
-	Retention     time.Duration // bounds the receipt time of imports; 0: no bound
-	Logger        *slog.Logger
-	Registerer    prometheus.Registerer
-	Now           func() time.Time
+	InFlightBytes int64                 // documents being stored, beyond it Put answers ErrOverloaded; 0: DefaultInFlightBytes
+	Retention     time.Duration         // bounds the receipt time of imports; 0: no bound
+	Logger        *slog.Logger          // nil: discard
+	Registerer    prometheus.Registerer // nil: no metrics are shown
+	Now           func() time.Time      // nil: time.Now
 }
 
 // Ingester takes documents in. It may be used by many goroutines.
-type Ingester struct{ cfg Config }
+type Ingester struct {
+	cfg      Config
+	inFlight atomic.Int64
+	metrics  *metrics
+	letters  *letterQueue
+}
 
-// New returns an Ingester over cfg.Store.
-func New(cfg Config) *Ingester { return &Ingester{cfg: cfg} }
+// New returns an Ingester over cfg.Store. The caller closes it before the store.
+func New(cfg Config) *Ingester {
+	if cfg.InFlightBytes <= 0 {
+		cfg.InFlightBytes = DefaultInFlightBytes
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.Logger = cfg.Logger.With(slog.String("component", "ingest"))
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	in := &Ingester{cfg: cfg, metrics: newMetrics(cfg.Registerer)}
+	in.letters = newLetterQueue(cfg.Store, cfg.Logger, in.metrics)
+	return in
+}
+
+// Close stores the dead letters that still wait and stops. Call it when no Put
+// is under way any more: the letters of later refusals are dropped, and counted.
+// It is safe to call twice.
+func (in *Ingester) Close() error {
+	in.letters.close()
+	return nil
+}
 
 // Put checks and stores documents as one put and returns when the accepted ones
 // are durable, with the refusals in the order of docs. It takes over the memory
@@ -51,16 +96,122 @@ func New(cfg Config) *Ingester { return &Ingester{cfg: cfg} }
 // store's (tracestore.ErrOverloaded, ErrNoSpace, ErrUnavailable, ...) and then
 // nothing of the call counts as stored.
 func (in *Ingester) Put(ctx context.Context, from Origin, docs [][]byte) ([]*segment.Refusal, error) {
-	panic("ingest: to be written")
+	now := in.cfg.Now().UnixMilli()
+	return in.put(ctx, from, docs, now, nil)
 }
 
 // Import is Put for history: the receipt of a document is its own end, not in
 // the future and not beyond retention, so that windows by receipt find it.
 func (in *Ingester) Import(ctx context.Context, from Origin, docs [][]byte) ([]*segment.Refusal, error) {
-	panic("ingest: to be written")
+	now := in.cfg.Now().UnixMilli()
+	oldest := int64(1) // nothing was received before 1970, whatever a document says
+	if in.cfg.Retention > 0 {
+		oldest = max(oldest, now-in.cfg.Retention.Milliseconds())
+	}
+	return in.put(ctx, from, docs, now, func(s *segment.Segment) int64 {
+		return importReceipt(s, oldest, now)
+	})
+}
+
+// importReceipt returns the receipt time of an imported document in unix
+// milliseconds: its end, or its start while it is in progress, between oldest and now.
+func importReceipt(s *segment.Segment, oldest, now int64) int64 {
+	t := s.EndTime
+	if s.InProgress {
+		t = s.StartTime
+	}
+	// The comparison is made before the conversion: senders choose these
+	// numbers, and a float beyond int64 converts to anything.
+	ms := t * 1e3
+	switch {
+	case !(ms < float64(now)):
+		return now
+	case ms <= float64(oldest):
+		return oldest
+	}
+	return int64(ms)
+}
+
+// put parses docs and writes what is accepted. The receipt is now for all
+// documents unless receipt gives another.
+func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int64, receipt func(*segment.Segment) int64) ([]*segment.Refusal, error) {
+	begin := time.Now()
+	m := in.metrics.source(from.Source)
+
+	size := int64(0)
+	for _, doc := range docs {
+		size += int64(len(doc))
+	}
+	// One put is always let in when nothing else is under way, however large it
+	// is: otherwise a big one could never be stored at all.
+	if total := in.inFlight.Add(size); total > in.cfg.InFlightBytes && total != size {
+		in.inFlight.Add(-size)
+		m.overloaded.Add(float64(len(docs)))
+		return nil, tracestore.ErrOverloaded
+	}
+	in.metrics.inFlight.Add(float64(size))
+	defer func() {
+		in.inFlight.Add(-size)
+		in.metrics.inFlight.Sub(float64(size))
+	}()
+
+	records := make([]tracestore.Record, 0, len(docs))
+	var refusals []*segment.Refusal
+	var refused []tracestore.DeadLetter
+	accept := func(text []byte, s *segment.Segment) {
+		r := tracestore.Record{Format: tracestore.FormatXRay, Data: text, Segment: s, Received: now}
+		if receipt != nil {
+			r.Received = receipt(s)
+		}
+		records = append(records, r)
+	}
+	refuse := func(text []byte, r *segment.Refusal) {
+		refusals = append(refusals, r)
+		if len(refused) < letterQueueLen { // more would not fit anyway
+			refused = append(refused, newLetter(now, from, text, r))
+		}
+	}
+	for _, doc := range docs {
+		segment.ParseAll(doc, in.cfg.Limits, accept, refuse)
+	}
+
+	if len(records) > 0 {
+		if err := in.cfg.Store.Write(ctx, records); err != nil {
+			// The caller is told that the whole call failed and will send it
+			// again, bad documents included; their letters are added then.
+			if errors.Is(err, tracestore.ErrOverloaded) {
+				m.overloaded.Add(float64(len(records)))
+			} else {
+				m.failed.Add(float64(len(records)))
+			}
+			return nil, err
+		}
+	}
+	m.accepted.Add(float64(len(records)))
+	m.bytes.Add(float64(size))
+	if len(refusals) > 0 {
+		m.refused.Add(float64(len(refusals)))
+		for _, r := range refusals {
+			in.metrics.refusedBy(from.Source, string(r.Code))
+		}
+		in.letters.add(refused, len(refusals))
+	}
+	m.seconds.Observe(time.Since(begin).Seconds())
+	return refusals, nil
 }
 
 // Malformed counts and keeps a datagram that is no document at all.
 func (in *Ingester) Malformed(from Origin, data []byte, reason string) {
-	panic("ingest: to be written")
+	in.metrics.source(from.Source).malformed.Inc()
+	in.letters.add([]tracestore.DeadLetter{{
+		Time:     in.cfg.Now().UnixMilli(),
+		Source:   string(from.Source),
+		Peer:     from.Peer,
+		Code:     CodeMalformed,
+		Message:  "Malformed datagram",
+		Detail:   reason,
+		Remedy:   `send {"format":"json","version":1}, a newline and one segment document, in one datagram`,
+		Size:     len(data),
+		Document: beginning(data),
+	}}, 1)
 }
