@@ -1,0 +1,120 @@
+# Roentgen. `make` alone lists the targets.
+
+GO      ?= go
+BIN     := bin/roentgen
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# What `make test` runs, in this order: what is quick to fail comes first.
+STAGES := tools fmt vet lint build cross unit race storelab e2e compat generated clean-tree
+
+# Where stages leave what they measured. Git does not see it.
+OUT := .build
+
+# How long `make fuzz` spends on each target.
+FUZZTIME ?= 10s
+
+# Every Go module of the repository: the product, and the ones that keep the
+# dependencies of test programs, of the demo and of tools away from it.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard demo/xraysdk/go.mod test/compat/go-sdk/go.mod))
+
+# Packages that are tested in stages of their own.
+APART := /test/(e2e|compat|storelab|soak|bench)($$|/)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@echo "Roentgen: a self-hosted tracing system that speaks AWS X-Ray."
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "make test runs these stages, each of which is a target too:"
+	@echo "  $(STAGES)" | fold -s -w 76
+
+# ---- use ----
+
+.PHONY: demo
+demo: build ## build and run the demo shop; Ctrl-C ends it
+	@scripts/demo.sh $(DEMO)
+
+.PHONY: build
+build: ## build bin/roentgen (no cgo), and check that other platforms compile
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/roentgen
+	@for d in $(filter-out .,$(MODULES)); do echo "(cd $$d && $(GO) build ./...)"; (cd $$d && $(GO) build -o /dev/null ./...) || exit 1; done
+
+.PHONY: cross
+cross: ## compile for linux/arm64 and darwin/arm64
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/roentgen
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/roentgen
+
+# ---- check ----
+
+.PHONY: test check
+test: ## everything that CI checks, in stages
+	@scripts/stages.sh $(STAGES)
+check: test
+
+.PHONY: tools
+tools: ## install what the tests need beside Go (Debian packages, .venv, node_modules)
+	@scripts/tools.sh
+
+.PHONY: fmt
+fmt: ## fail on Go files that gofmt would change
+	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs -r ls -d 2>/dev/null | xargs -r gofmt -l); \
+	if [ -n "$$files" ]; then echo "not formatted; run gofmt -w on:"; echo "$$files"; exit 1; fi
+
+.PHONY: vet
+vet: ## go vet, every module
+	@for d in $(MODULES); do echo "go vet: $$d"; (cd $$d && $(GO) vet ./...) || exit 1; done
+
+.PHONY: lint
+lint: ## the linter, for bugs rather than taste
+	@scripts/lint.sh
+
+.PHONY: unit
+unit: ## tests of every package, fuzz seeds included
+	@scripts/gotest.sh unit $$($(GO) list ./... | grep -Ev '$(APART)')
+
+.PHONY: race
+race: ## the same under the race detector, for packages that start goroutines
+	@CGO_ENABLED=1 scripts/gotest.sh race -race $$(scripts/concurrent.sh | grep -Ev '$(APART)')
+
+.PHONY: storelab
+storelab: ## the store's laboratory: faults at every file operation, crashes
+	@scripts/storelab.sh
+
+.PHONY: e2e
+e2e: ## the real process, killed at random moments
+	@scripts/gotest.sh e2e -count=1 -timeout 20m ./test/e2e/...
+
+.PHONY: compat
+compat: ## real AWS clients and X-Ray SDKs against the real process
+	@scripts/gotest.sh compat -count=1 -timeout 20m ./test/compat/...
+
+.PHONY: generated
+generated: ## fail when generated files differ from what go generate writes
+	@scripts/generated.sh
+
+.PHONY: clean-tree
+clean-tree: # in CI: the stages left nothing behind
+	@if [ "$${CI:-}" = true ] && [ -n "$$(git status --porcelain)" ]; then \
+		echo "the stages changed the work tree:"; git status --porcelain; exit 1; fi
+
+# ---- longer ----
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME (10s each)
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+.PHONY: soak
+soak: build ## long runs: load, kills and restarts for an hour (SOAK=10m for less)
+	@scripts/soak.sh
+
+.PHONY: bench
+bench: build ## measure ingest and reads on this machine (see docs/performance.md)
+	@scripts/bench.sh
+
+.PHONY: clean
+clean: ## remove what was built or installed inside this folder
+	rm -rf bin $(OUT) .venv test/compat/node_modules

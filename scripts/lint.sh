@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs the linter, with .golangci.yml, over every module of the product and its
+# test programs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+
+for module in . demo/xraysdk test/compat/go-sdk; do
+	[ -f "$module/go.mod" ] || continue
+	echo "lint: $module"
+	(cd "$module" && "$root/.build/tools/golangci-lint" run --config "$root/.golangci.yml" "$@" ./...)
+done

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Go: Debian packages when a command is
+# missing, the Python clients into .venv, the Node clients into
+# test/compat/node_modules, Go's modules and tools. What is there already is left alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'tools: %s\n' "$*"; }
+
+# need COMMAND PACKAGE...: install PACKAGE... when COMMAND is not to be found.
+need() {
+	local command=$1
+	shift
+	command -v "$command" >/dev/null && return
+	if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+		say "$command is missing; please install it (Debian: apt-get install $*)" >&2
+		exit 1
+	fi
+	say "installing $*, for $command"
+	[ -n "${updated:-}" ] || { apt-get update -qq && updated=1; }
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+need go golang-go
+need git git
+need gcc gcc libc6-dev # the race detector
+need python3 python3 python3-venv
+need node nodejs
+need npm npm
+
+# retry COMMAND...: registries fail at times; three tries, some seconds apart.
+retry() {
+	local try
+	for try in 1 2 3; do
+		"$@" && return
+		[ "$try" = 3 ] || { say "failed, trying again: $*" >&2; sleep $((try * 5)); }
+	done
+	say "gave up: $*" >&2
+	return 1
+}
+
+# fresh STAMP FILE...: does STAMP hold the checksum of FILE...?
+sum() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
+fresh() { [ "$(cat "$1" 2>/dev/null)" = "$(sum "${@:2}")" ]; }
+
+requirements=test/compat/requirements.txt
+if fresh .venv/stamp "$requirements"; then
+	say "Python clients are in .venv"
+else
+	say "installing Python clients into .venv"
+	rm -rf .venv
+	if ! python3 -m venv .venv; then # Debian keeps ensurepip in a package apart
+		need python3-venv-is-missing python3-venv
+		python3 -m venv .venv
+	fi
+	retry .venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r "$requirements"
+	.venv/bin/pip check
+	sum "$requirements" >.venv/stamp
+fi
+
+cd test/compat
+if fresh node_modules/stamp package-lock.json; then
+	say "Node clients are in test/compat/node_modules"
+else
+	say "installing Node clients into test/compat/node_modules"
+	retry npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	sum package-lock.json >node_modules/stamp
+fi
+cd ../..
+
+# What a module's packages and tests need is fetched, rather than all that its
+# requirements mention.
+for module in . demo/xraysdk test/compat/go-sdk; do
+	[ -f "$module/go.mod" ] || continue
+	say "Go modules of $module"
+	(cd "$module" && retry go list -deps -test ./... >/dev/null)
+done
+say "Go tools"
+retry go build -modfile=tools/go.mod -o .build/tools/ tool
