@@ -36,11 +36,11 @@ type Store struct {
 		sync.RWMutex
 		closed bool
 
-		traces  map[segment.TraceID][]document // in order of seq
-		seq     uint64                         // of the latest document
-		put     uint64                         // of the latest Write
-		arrived int64                          // first arrival, unix milliseconds; 0 while empty
-		bytes   int64                          // of all documents
+		traces    map[segment.TraceID][]document // in order of seq
+		seq       uint64                         // of the latest document
+		put       uint64                         // of the latest Write
+		arrived   int64                          // first arrival, unix milliseconds; 0 while empty
+		documents uint64
 
 		letters     []tracestore.DeadLetter // oldest first
 		letter      uint64                  // number of the latest letter
@@ -111,9 +111,41 @@ func (s *Store) Write(ctx context.Context, records []tracestore.Record) error {
 			stored:  tracestore.Stored{Seq: s.mu.seq, Put: s.mu.put, Received: r.Received, Format: r.Format, Data: r.Data},
 			segment: segments[i],
 		})
-		s.mu.bytes += int64(len(r.Data))
 	}
+	s.mu.documents += uint64(len(records))
 	if s.mu.arrived == 0 {
+		s.mu.arrived = s.now().UnixMilli()
+	}
+	return nil
+}
+
+// Load adds documents that another store gave, with the seq, put and receipt
+// that they have there; each trace's documents must come in order of seq. It
+// makes the reference for what that store should answer.
+func (s *Store) Load(docs []tracestore.Stored) error {
+	segments := make([]*segment.Segment, len(docs))
+	for i, d := range docs {
+		var err error
+		if segments[i], err = segment.Parse(d.Data, segment.Limits{}); err != nil {
+			return fmt.Errorf("memstore: document with seq %d: %w", d.Seq, err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return tracestore.ErrClosed
+	}
+	for i, d := range docs {
+		id := segments[i].TraceID
+		list := s.mu.traces[id]
+		if len(list) > 0 && list[len(list)-1].stored.Seq >= d.Seq {
+			return fmt.Errorf("memstore: trace %v: seq %d comes after %d", id, d.Seq, list[len(list)-1].stored.Seq)
+		}
+		s.mu.traces[id] = append(list, document{stored: d, segment: segments[i]})
+		s.mu.seq, s.mu.put = max(s.mu.seq, d.Seq), max(s.mu.put, d.Put)
+	}
+	s.mu.documents += uint64(len(docs))
+	if s.mu.arrived == 0 && len(docs) > 0 {
 		s.mu.arrived = s.now().UnixMilli()
 	}
 	return nil
@@ -329,13 +361,12 @@ func (s *Store) Stats() tracestore.Stats {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	st := tracestore.Stats{
-		Documents:  s.mu.seq,
+		Documents:  s.mu.documents,
 		LastSeq:    s.mu.seq,
 		RolledSeq:  s.mu.seq,
-		DiskBytes:  s.mu.bytes,
 		OldestPart: s.mu.arrived,
 	}
-	if s.mu.seq > 0 {
+	if s.mu.documents > 0 {
 		st.Parts = 1
 	}
 	if s.mu.closed {
