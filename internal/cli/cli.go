@@ -40,6 +40,11 @@ func newRoot(env *Env) *cobra.Command {
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
+	root.AddCommand(
+		newLintCommand(env),
+		newPutCommand(env),
+		newTraceCommand(env),
+	)
 	return root
 }
 

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -54,20 +56,14 @@ refused (with --strict: or earns a warning), 2 for wrong usage.`,
 				return err
 			}
 			var found []finding
-			accepted := 0
+			documents, accepted := 0, 0
 			for i := range docs {
-				f := lintDocument(&docs[i])
-				if len(f) == 0 || f[0].Level == "warning" {
-					accepted++
-				}
-				found = append(found, f...)
+				r := lintDocument(&docs[i])
+				documents += r.documents
+				accepted += r.accepted
+				found = append(found, r.found...)
 			}
-			refused := 0
-			for _, f := range found {
-				if f.Level == "refused" {
-					refused++
-				}
-			}
+			refused := documents - accepted
 			warnings := len(found) - refused
 			if asJSON {
 				enc := json.NewEncoder(env.Stdout)
@@ -86,9 +82,9 @@ refused (with --strict: or earns a warning), 2 for wrong usage.`,
 				case len(docs) == 0:
 					return &exitError{1, fmt.Errorf("no document found in %s", strings.Join(args, ", "))}
 				case len(found) == 0:
-					fmt.Fprintf(env.Stdout, "%s, all would be accepted\n", plural(len(docs), "document"))
+					fmt.Fprintf(env.Stdout, "%s, all would be accepted\n", plural(documents, "document"))
 				default:
-					fmt.Fprintf(env.Stdout, "%s: %d would be accepted, %s, %s\n", plural(len(docs), "document"), accepted,
+					fmt.Fprintf(env.Stdout, "%s: %s would be accepted, %s, %s\n", plural(documents, "document"), group(accepted),
 						plural(refused, "refusal"), plural(warnings, "warning"))
 				}
 			}
@@ -137,28 +133,47 @@ func (f *finding) print(w io.Writer, t terminal) {
 	}
 }
 
-// lintDocument checks one document text, which may be an array of documents.
-func lintDocument(d *inputDocument) []finding {
-	var found []finding
-	add := func(text []byte, level string, code, path, message, remedy string, offset int) {
-		base := offsetIn(d.text, text)
+// lintResult is what lint has to say about one document text, which may be an
+// array of documents.
+type lintResult struct {
+	documents, accepted int
+	found               []finding // in the order of their places
+}
+
+func lintDocument(d *inputDocument) lintResult {
+	var r lintResult
+	add := func(level, code, path, message, remedy string, offset int) {
 		f := finding{File: d.file, Level: level, Code: code, Path: path, Message: message, Remedy: remedy}
-		f.Line, f.Column = d.position(base + offset)
-		f.excerpt, f.caret = excerpt(d.text, base+offset)
-		found = append(found, f)
+		f.Line, f.Column = d.position(offset)
+		f.excerpt, f.caret = excerpt(d.text, offset)
+		r.found = append(r.found, f)
 	}
 	segment.ParseAll(d.text, segment.Limits{}, func(text []byte, s *segment.Segment) {
-		for _, w := range warnings(text, s) {
-			add(text, "warning", w.code, w.path, w.message, w.remedy, w.offset)
+		r.documents++
+		r.accepted++
+		base := offsetIn(d.text, text)
+		ws := warnings(text, s)
+		slices.SortStableFunc(ws, func(a, b warning) int { return cmp.Compare(a.offset, b.offset) })
+		for _, w := range ws {
+			add("warning", w.code, w.path, w.message, w.remedy, base+w.offset)
 		}
-	}, func(text []byte, r *segment.Refusal) {
-		message := r.Detail
-		if message == "" {
-			message = r.Message
-		}
-		add(text, "refused", string(r.Code), r.Path, message, r.Remedy, r.Offset)
+	}, func(_ []byte, ref *segment.Refusal) {
+		r.documents++
+		f := refusalFinding(d, ref)
+		r.found = append(r.found, f)
 	})
-	return found
+	return r
+}
+
+// refusalFinding puts a refusal in the words and at the place of a finding.
+func refusalFinding(d *inputDocument, r *segment.Refusal) finding {
+	f := finding{File: d.file, Level: "refused", Code: string(r.Code), Path: r.Path, Message: r.Detail, Remedy: r.Remedy}
+	if f.Message == "" {
+		f.Message = r.Message
+	}
+	f.Line, f.Column = d.position(r.Offset)
+	f.excerpt, f.caret = excerpt(d.text, r.Offset)
+	return f
 }
 
 // offsetIn returns where inner, a part of outer's memory, begins in outer; 0 when

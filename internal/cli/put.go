@@ -145,18 +145,12 @@ func isStatus(err error, status int) bool {
 func reportRefusals(env *Env, t terminal, d *inputDocument, left []unprocessed, accepted func(segment.TraceID)) []unprocessed {
 	segment.ParseAll(d.text, segment.Limits{}, func(_ []byte, s *segment.Segment) {
 		accepted(s.TraceID)
-	}, func(text []byte, r *segment.Refusal) {
+	}, func(_ []byte, r *segment.Refusal) {
 		if len(left) == 0 || left[0].ErrorCode != string(r.Code) {
 			return
 		}
 		left = left[1:]
-		offset := offsetIn(d.text, text) + r.Offset
-		f := finding{File: d.file, Level: "refused", Code: string(r.Code), Path: r.Path, Message: r.Detail, Remedy: r.Remedy}
-		if f.Message == "" {
-			f.Message = r.Message
-		}
-		f.Line, f.Column = d.position(offset)
-		f.excerpt, f.caret = excerpt(d.text, offset)
+		f := refusalFinding(d, r)
 		f.print(env.Stdout, t)
 	})
 	return left

@@ -71,7 +71,7 @@ const (
 
 // paint wraps s in an SGR style when the terminal has colours.
 func (t terminal) paint(style, s string) string {
-	if !t.colour || s == "" {
+	if !t.colour || s == "" || style == "" {
 		return s
 	}
 	return "\x1b[" + style + "m" + s + "\x1b[0m"

@@ -146,6 +146,7 @@ type waterfall struct {
 	orphans  []*entry // subsegments whose parent is not in the trace
 	segments int
 	entries  int
+	running  bool    // something is in progress
 	first    float64 // seconds since the epoch
 	last     float64
 	services []string // in order of appearance
@@ -168,7 +169,9 @@ func buildWaterfall(a *traceAnswer) (*waterfall, error) {
 			w.first = min(w.first, s.StartTime)
 		}
 		w.last = max(w.last, s.StartTime)
-		if !s.InProgress {
+		if s.InProgress {
+			w.running = true
+		} else {
 			w.last = max(w.last, s.EndTime)
 		}
 		byID[s.ID] = e
@@ -296,9 +299,12 @@ type waterfallPrinter struct {
 
 func (p *waterfallPrinter) header() {
 	w, t := p.w, p.t
-	took := "in progress"
-	if w.duration != nil {
+	took := "no duration"
+	switch {
+	case w.duration != nil:
 		took = formatSeconds(*w.duration)
+	case w.running:
+		took = "in progress"
 	}
 	parts := []string{
 		t.paint(styleBold, "Trace "+w.id),
@@ -337,7 +343,7 @@ func (p *waterfallPrinter) bars() {
 		p.entry(e, "", "", i == len(p.w.roots)-1, true)
 	}
 	if len(p.w.orphans) > 0 {
-		fmt.Fprintln(p.out, t.paint(styleYellow, "Subsegments whose parent is not stored (not sent yet, lost, or in Lambda: made by the platform):"))
+		fmt.Fprintln(p.out, t.paint(styleYellow, "Orphans, whose parent is not stored:"))
 		for i, e := range p.w.orphans {
 			p.entry(e, "", "", i == len(p.w.orphans)-1, true)
 		}
