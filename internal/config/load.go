@@ -278,7 +278,9 @@ func suggestion(key string) string {
 // nearest returns the setting whose name is at most two typing errors, or a
 // different spelling, away.
 func nearest(key string) *Setting {
-	plain := func(s string) string { return strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(s)) }
+	plain := func(s string) string {
+		return strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(s))
+	}
 	var best *Setting
 	bestDistance := 3
 	for _, s := range settings {
