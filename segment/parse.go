@@ -363,8 +363,7 @@ func (p *parser) entity(i, depth int, nested bool) (*Segment, *Refusal, int) {
 	}
 	var (
 		d       = p.data
-		start   = i
-		spans   [fieldCount]span
+		c       = checker{data: d, start: i, kind: KindSegment}
 		subs    []*Segment
 		refused *Refusal // the first fault in the nested subsegments
 	)
@@ -382,7 +381,9 @@ func (p *parser) entity(i, depth int, nested bool) (*Segment, *Refusal, int) {
 				return nil, nil, i
 			}
 			f := fieldOf(d[key : i-1])
-			if i = scanColon(d, i); i < 0 {
+			if i+1 < len(d) && d[i] == ':' && d[i+1] > ' ' {
+				i++ // the common case, without a call
+			} else if i = scanColon(d, i); i < 0 {
 				return nil, nil, i
 			}
 			value := i
@@ -390,8 +391,12 @@ func (p *parser) entity(i, depth int, nested bool) (*Segment, *Refusal, int) {
 				// Of several lists the last one counts, also when it is none.
 				subs, refused, i = p.subsegments(i, depth-1)
 			} else {
-				i = scanValue(d, i, depth-1)
-				spans[f] = span{uint32(value), uint32(i)} // fieldNone is a waste basket
+				if i < len(d) && d[i] == '"' {
+					i = scanString(d, i+1)
+				} else {
+					i = scanValue(d, i, depth-1)
+				}
+				c.spans[f] = span{uint32(value), uint32(i)} // fieldNone is a waste basket
 			}
 			if i < 0 {
 				return nil, nil, i
@@ -415,12 +420,9 @@ func (p *parser) entity(i, depth int, nested bool) (*Segment, *Refusal, int) {
 			}
 		}
 	}
-	c := checker{data: d, start: start, spans: &spans, kind: KindNested}
-	if !nested {
-		c.kind = KindSegment
-	}
 	var s *Segment
 	if nested {
+		c.kind = KindNested
 		s = p.newNested()
 	} else {
 		s = new(Segment)
@@ -517,8 +519,10 @@ func (p *parser) subsegments(i, depth int) (list []*Segment, refused *Refusal, e
 type checker struct {
 	data  []byte
 	start int // of the entity
-	spans *[fieldCount]span
 	kind  Kind
+	// spans says where the members stand. It is held by value: behind a pointer it
+	// would have to be on the heap, since what data holds ends up in the Segment.
+	spans [fieldCount]span
 }
 
 func (c *checker) raw(f field) Raw {

@@ -39,14 +39,16 @@ func skipSpace(d []byte, i int) int {
 // are no UTF-8 pass and become U+FFFD when the string is decoded.
 func scanString(d []byte, i int) int {
 	for {
-		// Eight bytes at a time: each term has the high bit set in the bytes that
-		// equal a quote, a backslash or lie below a space. Borrows can make wrong
-		// marks only above a right one, and only the lowest mark is used.
-		for ; i+8 <= len(d); i += 8 {
-			w := binary.LittleEndian.Uint64(d[i:])
-			q := w ^ ('"' * ones)
-			b := w ^ ('\\' * ones)
-			if m := ((q-ones)&^q | (b-ones)&^b | (w-' '*ones)&^w) & highs; m != 0 {
+		// Eight bytes at a time. A byte is below a space or a quote when its
+		// exclusive or with 2 is less than 0x21; the second term finds a
+		// backslash. Both set the high bit of the bytes they find. Borrows can make
+		// wrong marks only above a right one, and only the lowest mark is used.
+		for ; i <= len(d)-8; i += 8 {
+			// Without the bounds check, which took a tenth of the time: 0 <= i <= len(d)-8.
+			w := binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(d)), i))[:])
+			q := w ^ 2*ones
+			b := w ^ '\\'*ones
+			if m := ((q-0x21*ones)&^q | (b-ones)&^b) & highs; m != 0 {
 				i += bits.TrailingZeros64(m) >> 3
 				goto special
 			}
@@ -190,10 +192,23 @@ func scanObject(d []byte, i, depth int) int {
 		return i + 1
 	}
 	for {
-		if i = scanKey(d, i); i < 0 {
+		if i >= len(d) || d[i] != '"' {
+			return ^i
+		}
+		if i = scanString(d, i+1); i < 0 {
 			return i
 		}
-		if i = scanValue(d, i, depth-1); i < 0 {
+		if i+1 < len(d) && d[i] == ':' && d[i+1] > ' ' {
+			i++ // the common case, without a call
+		} else if i = scanColon(d, i); i < 0 {
+			return i
+		}
+		if i < len(d) && d[i] == '"' {
+			i = scanString(d, i+1)
+		} else {
+			i = scanValue(d, i, depth-1)
+		}
+		if i < 0 {
 			return i
 		}
 		if i >= len(d) || d[i] <= ' ' {
@@ -215,17 +230,7 @@ func scanObject(d []byte, i, depth int) int {
 	}
 }
 
-// scanKey checks a member's key, colon and the white space after it.
-func scanKey(d []byte, i int) int {
-	if i >= len(d) || d[i] != '"' {
-		return ^i
-	}
-	if i = scanString(d, i+1); i < 0 {
-		return i
-	}
-	return scanColon(d, i)
-}
-
+// scanColon checks the colon after a key and skips the white space around it.
 func scanColon(d []byte, i int) int {
 	if i >= len(d) || d[i] != ':' {
 		i = skipSpace(d, i)
