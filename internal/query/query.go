@@ -1,22 +1,233 @@
 // Package query answers questions over a store: traces by id, and summaries by
 // window, page by page.
+//
+// # Pages
+//
+// The first page of a question fixes which documents count: all up to the seq
+// that was durable then. Its token carries that seq and the place of the last
+// row given, so a trace is on exactly one page however much arrives meanwhile.
+// A token belongs to its question (clock, window, filter, sampling) and to
+// nothing else; it holds no secret and is good for as long as the data is kept,
+// on any node and over restarts.
+//
+// A page ends when it is full, and also after a number of rows examined or some
+// time, so that a filter which matches next to nothing gives short pages with
+// tokens rather than a call that lasts for minutes.
 package query
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/segment"
 )
 
+const (
+	// DefaultPageRows is how many summaries a page holds when a question does
+	// not say. The X-Ray service does not say either; 200 summaries are some
+	// 200 KB, and a reader of a million traces needs 5,000 calls.
+	DefaultPageRows = 200
+	// MaxPageRows is the most a question may ask for.
+	MaxPageRows = 10_000
+	// pageExamined ends a page that a filter leaves nearly empty.
+	pageExamined = 100_000
+	// pageTime ends a page that takes long for any other reason.
+	pageTime = 2 * time.Second
+)
+
 // Service answers questions. It may be used by many goroutines.
-type Service struct{ store tracestore.Store }
+type Service struct {
+	store tracestore.Store
+	now   func() time.Time // measures pageTime
+
+	// Lowered by tests.
+	maxExamined int
+	maxTime     time.Duration
+}
 
 // New returns a Service over store.
-func New(store tracestore.Store) *Service { return &Service{store: store} }
+func New(store tracestore.Store) *Service {
+	return &Service{store: store, now: time.Now, maxExamined: pageExamined, maxTime: pageTime}
+}
+
+// stored are the limits for reading back: what was once accepted is read, even
+// when the server has stricter limits today.
+var stored = segment.Limits{DocumentBytes: math.MaxInt, Depth: 1 << 20}
 
 // Trace returns the assembled trace, nil when no document of it is stored.
+// Stored bytes that do not parse give an error that matches
+// tracestore.ErrCorrupt.
 func (q *Service) Trace(ctx context.Context, id segment.TraceID) (*trace.Trace, error) {
-	panic("query: to be written")
+	docs, err := q.store.Documents(ctx, id, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read documents of trace %s: %w", id, err)
+	}
+	if len(docs) == 0 {
+		return nil, nil
+	}
+	parsed := make([]trace.Document, 0, len(docs))
+	for _, d := range docs {
+		if d.Format != tracestore.FormatXRay {
+			return nil, fmt.Errorf("trace %s: document %d has unknown format %d: %w", id, d.Seq, d.Format, tracestore.ErrCorrupt)
+		}
+		s, err := segment.Parse(d.Data, stored)
+		if err != nil {
+			return nil, fmt.Errorf("trace %s: document %d does not parse (%w): %w", id, d.Seq, err, tracestore.ErrCorrupt)
+		}
+		parsed = append(parsed, trace.Document{Seq: d.Seq, Put: d.Put, Received: d.Received, Segment: s})
+	}
+	return trace.Assemble(id, parsed), nil
+}
+
+// Filter decides on rows. Text is what the decision was made from: it binds
+// tokens to it.
+type Filter struct {
+	Text  string
+	Match func(*trace.Row) bool
+}
+
+// Question asks for the summaries of the traces in a window.
+type Question struct {
+	Clock      tracestore.Clock
+	Start, End int64 // unix nanoseconds, half-open; equal bounds give nothing
+
+	// Filter, when not nil, keeps the rows that it matches.
+	Filter *Filter
+	// Rate, when HasRate, keeps about this share of the traces, 0 to 1, the same
+	// ones for every question.
+	Rate    float64
+	HasRate bool
+	// Orphans also gives traces that are nothing but orphan subsegments, which
+	// the X-Ray API hides.
+	Orphans bool
+
+	Rows  int    // at most so many; 0: DefaultPageRows
+	Token string // of the page before; "" for the first
+}
+
+// Page is a part of an answer.
+type Page struct {
+	Rows     []*trace.Row // newest first by the question's clock
+	Examined int          // visible traces looked at for this page, matching the filter or not
+	Next     string       // token of the next page, "" on the last
+}
+
+// ErrToken reports a page token that is damaged or belongs to another question.
+var ErrToken = errors.New("query: invalid token")
+
+// Summaries returns a page of the answer to a question. It returns ErrToken for
+// a token that was not made by this question.
+func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
+	scan := tracestore.Scan{Clock: ask.Clock, Start: ask.Start, End: ask.End}
+	if ask.Token != "" {
+		t, err := decodeToken(ask.Token, &ask)
+		if err != nil {
+			return nil, err
+		}
+		scan.AsOf, scan.After = t.asOf, &t.after
+	} else {
+		scan.AsOf = q.store.LastSeq()
+	}
+	page := &Page{}
+	if ask.Start >= ask.End || scan.AsOf == 0 { // an empty window, or an empty store
+		return page, nil
+	}
+	limit := ask.Rows
+	if limit <= 0 {
+		limit = DefaultPageRows
+	}
+	limit = min(limit, MaxPageRows)
+
+	var last tracestore.Cursor // of the last row that this page looked at
+	scanned, more := 0, false
+	deadline := q.now().Add(q.maxTime)
+	err := q.store.Scan(ctx, scan, func(c tracestore.Cursor, row *trace.Row) bool {
+		// The page ends when one more row shows up, so that the last page of an
+		// answer is known to be the last.
+		if len(page.Rows) >= limit || scanned >= q.maxExamined ||
+			scanned > 0 && scanned%64 == 0 && q.now().After(deadline) {
+			more = true
+			return false
+		}
+		last = c
+		scanned++
+		if ask.visible(row) {
+			page.Examined++
+			if ask.Filter == nil || ask.Filter.Match(row) {
+				page.Rows = append(page.Rows, row)
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scan traces: %w", err)
+	}
+	if more {
+		page.Next = encodeToken(token{asOf: scan.AsOf, after: last}, &ask)
+	}
+	return page, nil
+}
+
+// visible reports whether the row is there at all for who asks.
+func (ask *Question) visible(row *trace.Row) bool {
+	if row.OrphanOnly && !ask.Orphans {
+		return false
+	}
+	return !ask.HasRate || sampled(row.ID, ask.Rate)
+}
+
+// sampled reports whether id is in the share rate of all traces. The ids are
+// hashed: parts of them are times, and clients may make them up.
+func sampled(id segment.TraceID, rate float64) bool {
+	if rate >= 1 {
+		return true
+	}
+	return float64(xxhash.Sum64(id[:])>>11)/(1<<53) < rate
+}
+
+// Nanos converts epoch seconds to unix nanoseconds, rounded to the nearest and
+// cut to the range of int64. NaN gives 0.
+func Nanos(seconds float64) int64 {
+	ns := math.Round(seconds * 1e9)
+	switch {
+	case ns >= math.MaxInt64:
+		return math.MaxInt64
+	case ns <= math.MinInt64:
+		return math.MinInt64
+	case math.IsNaN(ns):
+		return 0
+	}
+	return int64(ns)
+}
+
+// appendQuestion appends all that a token is bound to.
+func (ask *Question) appendQuestion(dst []byte) []byte {
+	dst = append(dst, byte(ask.Clock))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(ask.Start))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(ask.End))
+	dst = appendBool(dst, ask.Orphans)
+	dst = appendBool(dst, ask.HasRate)
+	if ask.HasRate {
+		dst = binary.BigEndian.AppendUint64(dst, math.Float64bits(ask.Rate))
+	}
+	dst = appendBool(dst, ask.Filter != nil)
+	if ask.Filter != nil {
+		dst = append(dst, ask.Filter.Text...)
+	}
+	return dst
+}
+
+func appendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
 }

@@ -1,0 +1,126 @@
+package xrayapi
+
+import (
+	"sync"
+	"time"
+
+	"github.com/roentgen-io/roentgen/internal/ingest"
+	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
+	"github.com/roentgen-io/roentgen/segment"
+)
+
+var putTraceSegmentsInput = &shape{kind: kStruct, members: []member{
+	{name: "TraceSegmentDocuments", required: true, shape: list(stringShape)},
+}}
+
+// SegmentDocuments reads a PutTraceSegments request: at most max documents, in
+// memory of their own. The error is an *apierr.Error.
+func SegmentDocuments(body []byte, max int) ([][]byte, error) {
+	docs, ok := scanSegments(body, max)
+	if !ok {
+		in, err := decode(body, putTraceSegmentsInput)
+		if err != nil {
+			return nil, err
+		}
+		if err := validate(in, putTraceSegmentsInput); err != nil {
+			return nil, err
+		}
+		list := in.get(putTraceSegmentsInput, "TraceSegmentDocuments")
+		if list.n > max {
+			return nil, tooManyDocuments(max)
+		}
+		docs = make([][]byte, 0, len(list.list))
+		for _, v := range list.list {
+			docs = append(docs, []byte(v.s))
+		}
+	}
+	switch {
+	case len(docs) == 0:
+		return nil, apierr.New(apierr.InvalidRequest, "Segments can not be empty")
+	case len(docs) > max:
+		return nil, tooManyDocuments(max)
+	}
+	return docs, nil
+}
+
+func tooManyDocuments(max int) error {
+	return apierr.New(apierr.InvalidRequest, "Exceeding maximum segment count: %d", max)
+}
+
+func (h *Handler) putTraceSegments(c *call, body *Body) error {
+	docs, err := SegmentDocuments(body.Data, h.documents)
+	if err != nil {
+		return err
+	}
+	body.Free() // nothing refers to it any more, and storing may take a while
+	if !h.rate.take(len(docs)) {
+		return apierr.New(apierr.Throttled, "Rate exceeded")
+	}
+	refused, err := h.cfg.Ingester.Put(c.ctx, ingest.Origin{Source: ingest.SourceHTTP, Peer: c.r.RemoteAddr}, docs)
+	if err != nil {
+		return err
+	}
+	if len(refused) == 0 {
+		return c.reply(allProcessed)
+	}
+	answer := append(make([]byte, 0, 128*len(refused)+64), `{"UnprocessedTraceSegments":[`...)
+	for i, r := range refused {
+		if i > 0 {
+			answer = append(answer, ',')
+		}
+		answer = appendUnprocessed(answer, r)
+	}
+	return c.reply(append(answer, "]}"...))
+}
+
+var allProcessed = []byte(`{"UnprocessedTraceSegments":[]}`)
+
+func appendUnprocessed(dst []byte, r *segment.Refusal) []byte {
+	dst = append(dst, `{"ErrorCode":`...)
+	dst = AppendString(dst, string(r.Code))
+	dst = append(dst, `,"Id":`...)
+	if r.HasID {
+		dst = AppendString(dst, r.ID)
+	} else {
+		dst = append(dst, "null"...)
+	}
+	dst = append(dst, `,"Message":`...)
+	return append(AppendString(dst, r.Message), '}')
+}
+
+// bucket allows so many documents a second, one second's worth at once. A nil
+// bucket allows everything.
+type bucket struct {
+	rate float64
+	now  func() time.Time
+
+	mu struct {
+		sync.Mutex
+		left float64
+		at   time.Time
+	}
+}
+
+func newBucket(rate float64, now func() time.Time) *bucket {
+	b := &bucket{rate: rate, now: now}
+	b.mu.left, b.mu.at = rate, now()
+	return b
+}
+
+func (b *bucket) take(n int) bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	if passed := now.Sub(b.mu.at).Seconds(); passed > 0 {
+		b.mu.left = min(b.rate, b.mu.left+passed*b.rate)
+		b.mu.at = now
+	}
+	if b.mu.left < float64(n) {
+		return false
+	}
+	b.mu.left -= float64(n)
+	return true
+}
