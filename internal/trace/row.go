@@ -21,6 +21,10 @@ type Annotation struct {
 // Row is the index record of a trace: all that trace summaries show and that
 // window queries decide on, without reading the documents again. Times are unix
 // nanoseconds unless said otherwise, cut to the range of int64.
+//
+// A row is small whatever its documents hold: texts and lists are cut at the
+// bounds given beside the fields, in the order of arrival. What is cut is still
+// in the documents, it only cannot be searched for.
 type Row struct {
 	ID       segment.TraceID
 	FirstSeq uint64
@@ -33,7 +37,8 @@ type Row struct {
 	// TimeRangeType TraceId.
 	Start int64
 	// Ends are the minutes (unix time / 60 s, floored) in which a segment or call
-	// of the trace ended, sorted, each once: the clock of TimeRangeType Service.
+	// of the trace ended (an orphan when there is nothing else), sorted, each
+	// once, the last 10,080 of them: the clock of TimeRangeType Service.
 	Ends []int64
 
 	Duration        float64 // seconds; meaningful when HasDuration
@@ -42,28 +47,26 @@ type Row struct {
 	HasResponseTime bool
 
 	HasRoot                         bool // a segment without parent_id is there
-	HasError, HasFault, HasThrottle bool // of the root alone
+	HasError, HasFault, HasThrottle bool // of the root alone; a throttle is no error
 	Partial                         bool // a segment names a parent that is not in the trace
 	OrphanOnly                      bool // nothing but orphan subsegments: the X-Ray API hides it
-	InProgress                      bool // something in the trace is unfinished
+	InProgress                      bool // something in the trace is unfinished; of orphans only when OrphanOnly
 
-	// HTTP of the root; "" and 0 where the service answers null.
+	// HTTP of the root; "" and 0 where the service answers null. The URL has at
+	// most 2,048 bytes, the user agent 1,024, the others 256.
 	Method, URL, UserAgent, ClientIP string
 	Status                           int
 
-	Root         ServiceID // meaningful when HasRoot
-	Services     []ServiceID
-	Annotations  []Annotation // sorted by key, equal values once
-	Users        []string
-	ResourceARNs []string
-	InstanceIDs  []string
-	Zones        []string
-	Entities     int // segments and subsegments, attached or not
+	Root ServiceID // meaningful when HasRoot
+	// Services are the nodes of the trace, each once: reported ones in the order
+	// of arrival, inferred ones, and last the client when there is a root.
+	Services []ServiceID // 64 KiB; a name has at most 1,024 bytes
+	// Annotations are those of segments and attached subsegments, sorted by key
+	// and value, equal values once. Values have at most 4,096 bytes, keys 1,024.
+	Annotations  []Annotation // 64 KiB
+	Users        []string     // of segments, in the order of arrival; 16 KiB, each 1,024 bytes
+	ResourceARNs []string     // resource_arn and aws.resource_arn, likewise
+	InstanceIDs  []string     // aws.ec2.instance_id, likewise
+	Zones        []string     // availability_zone of aws.ec2 and aws.ecs, likewise
+	Entities     int          // segments and subsegments, attached or not, without inferred ones
 }
-
-// AppendBinary appends the encoded row. The layout is docs/format/store.md.
-func (r *Row) AppendBinary(dst []byte) ([]byte, error) { panic("trace: to be written") }
-
-// UnmarshalBinary decodes what AppendBinary wrote. Strings of the row are copies.
-// It returns ErrRow when data is no encoded row.
-func (r *Row) UnmarshalBinary(data []byte) error { panic("trace: to be written") }

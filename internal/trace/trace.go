@@ -1,6 +1,10 @@
 package trace
 
-import "github.com/roentgen-io/roentgen/segment"
+import (
+	"math"
+
+	"github.com/roentgen-io/roentgen/segment"
+)
 
 // Document is one stored document of a trace.
 type Document struct {
@@ -15,14 +19,16 @@ type Entity struct {
 	// Segment is the version in force, as it was reported. Its Subsegments are
 	// what that document nested, not what belongs to the trace: use Children.
 	Segment  *segment.Segment
-	Parent   *Entity   // entity it hangs under; nil for segments and orphans
+	Parent   *Entity   // entity it hangs under; nil for segments and for the tops of orphans
 	Children []*Entity // attached subsegments, in the order of arrival
 	Seq      uint64    // of the document in force
 	Put      uint64
 	Received int64 // unix milliseconds
 }
 
-// Trace is an assembled trace. It is not changed after Assemble returned it.
+// Trace is an assembled trace. It is not changed after Assemble returned it,
+// and may be read by several goroutines. It refers to the documents it was
+// assembled from, and thereby to the bytes they were parsed from.
 type Trace struct {
 	ID       segment.TraceID
 	Segments []*Entity          // reported segments, in the order of arrival
@@ -33,16 +39,12 @@ type Trace struct {
 	Changed  int64  // receipt of the latest accepted change, unix milliseconds
 	FirstSeq uint64 // of the first document
 	LastSeq  uint64 // of the last document, ignored ones included
+
+	// visible are the segments and attached subsegments and hidden the orphans
+	// with their trees, both in the order of arrival.
+	visible, hidden []*Entity
+	partial         bool // a segment names a parent that is not among visible
 }
-
-// Assemble builds the trace from its documents, which must be sorted by Seq and
-// all carry id. It returns nil when docs is empty.
-func Assemble(id segment.TraceID, docs []Document) *Trace { panic("trace: to be written") }
-
-// Duration returns the seconds from the earliest start to the latest end over
-// reported segments and attached subsegments, and false where the service
-// answers null. Starts of 0 or less do not count (BatchGetTraces).
-func (t *Trace) Duration() (float64, bool) { panic("trace: to be written") }
 
 // SegmentDocument is an element of a trace's Segments in the X-Ray API.
 type SegmentDocument struct {
@@ -50,10 +52,104 @@ type SegmentDocument struct {
 	Document []byte // JSON
 }
 
+// Duration returns the seconds from the earliest start to the latest end over
+// reported segments and attached subsegments, and false where the service
+// answers null. Starts of 0 or less do not count, ends only of what is
+// complete (BatchGetTraces). The result is rounded to the microsecond: finer
+// digits of a difference of epoch seconds are noise.
+func (t *Trace) Duration() (float64, bool) {
+	start, end := math.Inf(1), math.Inf(-1)
+	for _, e := range t.visible {
+		if s := e.Segment.StartTime; s > 0 && s < start {
+			start = s
+		}
+		if !e.Segment.InProgress && e.Segment.EndTime > end {
+			end = e.Segment.EndTime
+		}
+	}
+	return between(start, end)
+}
+
+// between returns end - start rounded to the microsecond, and false when that
+// is negative or no number.
+func between(start, end float64) (float64, bool) {
+	d := end - start
+	if !(d >= 0) || math.IsInf(d, 0) {
+		return 0, false
+	}
+	if d < 1<<32 { // beyond, a float64 has no digits below the microsecond anyway
+		d = math.Round(d*1e6) / 1e6
+	}
+	return d, true
+}
+
 // Documents returns the trace as the X-Ray service gives it back: each reported
 // segment with its attached subsegments, then the inferred ones. withOrphans
 // adds the orphans, each as an independent subsegment document, which AWS hides.
-func (t *Trace) Documents(withOrphans bool) []SegmentDocument { panic("trace: to be written") }
+func (t *Trace) Documents(withOrphans bool) []SegmentDocument {
+	n := len(t.Segments) + len(t.Inferred)
+	if withOrphans {
+		n += len(t.Orphans)
+	}
+	docs := make([]SegmentDocument, 0, n)
+	add := func(s *segment.Segment) {
+		docs = append(docs, SegmentDocument{ID: s.ID.String(), Document: s.AppendDocument(nil)})
+	}
+	for _, e := range t.Segments {
+		add(given(e))
+	}
+	for _, s := range t.Inferred {
+		add(s)
+	}
+	if withOrphans {
+		for _, e := range t.Orphans {
+			add(t.independent(e))
+		}
+	}
+	return docs
+}
 
-// Row returns the summary of the trace.
-func (t *Trace) Row() *Row { panic("trace: to be written") }
+// given returns the version in force of e with its attached tree as
+// subsegments, in the form in which it is given back. What need not be changed
+// is shared with the parsed segment; what must be is copied, since a parsed
+// segment is never changed. The depth of the recursion is at most maxDepth.
+func given(e *Entity) *segment.Segment {
+	s := e.Segment
+	aws, changed := s.AWS, len(e.Children) != len(s.Subsegments)
+	if s.Kind != segment.KindSegment && s.Namespace == namespaceAWS {
+		var named bool
+		aws, named = withResourceName(aws, s.Name)
+		changed = changed || named
+	}
+	var subs []*segment.Segment
+	if len(e.Children) > 0 {
+		subs = make([]*segment.Segment, len(e.Children))
+		for i, child := range e.Children {
+			subs[i] = given(child)
+			changed = changed || subs[i] != s.Subsegments[i]
+		}
+	}
+	nest := e.Parent != nil && s.Kind != segment.KindNested
+	if !changed && !nest {
+		return s
+	}
+	c := *s
+	c.AWS, c.Subsegments = aws, subs
+	if nest {
+		c.Kind, c.TraceID = segment.KindNested, segment.TraceID{}
+		c.ParentID, c.HasParent = 0, false
+	}
+	return &c
+}
+
+// independent returns an orphan as an independent subsegment document. An
+// orphan that came nested (it hangs in a loop) names the entity that held it.
+func (t *Trace) independent(e *Entity) *segment.Segment {
+	s := given(e)
+	if s.Kind == segment.KindSubsegment {
+		return s
+	}
+	c := *s
+	c.Kind, c.TraceID = segment.KindSubsegment, t.ID
+	return &c
+}

@@ -1,0 +1,217 @@
+package trace
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/roentgen-io/roentgen/segment"
+)
+
+// checkCodec holds decode(encode(r)) against r.
+func checkCodec(t testing.TB, r *Row) {
+	t.Helper()
+	data, err := r.AppendBinary([]byte("before"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(data, []byte("before")) {
+		t.Fatal("AppendBinary changed what was there")
+	}
+	data = data[len("before"):]
+	var got Row
+	if err := got.UnmarshalBinary(data); err != nil {
+		t.Fatalf("decode: %v\nrow %+v", err, r)
+	}
+	for i := range data {
+		data[i] = 0xff // the row must not refer to it
+	}
+	if !reflect.DeepEqual(&got, r) {
+		t.Fatalf("decoded\n%+v, encoded\n%+v", got, *r)
+	}
+}
+
+// randomRow returns a row whose fields are drawn without regard to each other.
+func randomRow(rng *rand.Rand) *Row {
+	text := func() string {
+		b := make([]byte, rng.IntN(4)*rng.IntN(40))
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		return string(b)
+	}
+	number := func() int64 { return int64(rng.Uint64() >> rng.IntN(64)) * int64(1-2*rng.IntN(2)) }
+	float := func() float64 {
+		for {
+			if f := math.Float64frombits(rng.Uint64()); !math.IsNaN(f) && !math.IsInf(f, 0) {
+				return f
+			}
+		}
+	}
+	flag := func() bool { return rng.IntN(2) == 0 }
+	service := func() ServiceID { return ServiceID{text(), text(), text()} }
+	texts := func() (list []string) {
+		for range rng.IntN(3) {
+			list = append(list, text())
+		}
+		return list
+	}
+	r := &Row{
+		FirstSeq: rng.Uint64(), LastSeq: rng.Uint64(), Revision: int(number()), Changed: number(), Start: number(),
+		HasDuration: flag(), HasResponseTime: flag(), HasRoot: flag(), HasError: flag(), HasFault: flag(),
+		HasThrottle: flag(), Partial: flag(), OrphanOnly: flag(), InProgress: flag(), Entities: int(number()),
+		Users: texts(), ResourceARNs: texts(), InstanceIDs: texts(), Zones: texts(),
+	}
+	for i := range r.ID {
+		r.ID[i] = byte(rng.Uint32())
+	}
+	for range rng.IntN(5) {
+		r.Ends = append(r.Ends, number())
+	}
+	if r.HasDuration {
+		r.Duration = float()
+	}
+	if r.HasResponseTime {
+		r.ResponseTime = float()
+	}
+	if r.HasRoot {
+		r.Root = service()
+	}
+	if flag() {
+		r.Method, r.URL, r.UserAgent, r.ClientIP, r.Status = text(), text(), text(), text(), int(number())
+	}
+	for range rng.IntN(4) {
+		r.Services = append(r.Services, service())
+	}
+	for range rng.IntN(4) {
+		a := Annotation{Key: text()}
+		switch rng.IntN(3) {
+		case 0:
+			a.Type, a.String = segment.TypeString, text()
+		case 1:
+			a.Type, a.Number = segment.TypeNumber, float()
+		case 2:
+			a.Type, a.Bool = segment.TypeBool, flag()
+		}
+		r.Annotations = append(r.Annotations, a)
+	}
+	return r
+}
+
+func TestRowCodec(t *testing.T) {
+	checkCodec(t, &Row{})
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		checkCodec(t, randomRow(rng))
+	}
+}
+
+func TestRowCodecRefuses(t *testing.T) {
+	if _, err := (&Row{Annotations: []Annotation{{Key: "k", Type: segment.TypeArray}}}).AppendBinary(nil); err == nil {
+		t.Error("an annotation that is an array was encoded")
+	}
+	good := &Row{
+		FirstSeq: 300, LastSeq: 301, Revision: 1, Ends: []int64{5, 6}, HasDuration: true, Duration: 1.5, HasRoot: true,
+		Root: ServiceID{Name: "shop"}, Services: []ServiceID{{Name: "shop"}}, Users: []string{"ada"}, Method: "GET",
+		Annotations: []Annotation{{Key: "k", Type: segment.TypeBool, Bool: true}, {Key: "s", Type: segment.TypeString, String: "v"}},
+	}
+	data, err := good.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range data {
+		r := Row{Revision: 77}
+		if err := r.UnmarshalBinary(data[:n]); !errors.Is(err, ErrRow) {
+			t.Errorf("the first %d of %d bytes: error %v, want ErrRow", n, len(data), err)
+		}
+		if !reflect.DeepEqual(r, Row{Revision: 77}) {
+			t.Errorf("the first %d bytes: the row was changed: %+v", n, r)
+		}
+	}
+	var r Row
+	if err := r.UnmarshalBinary(append(data, 0)); !errors.Is(err, ErrRow) || !strings.Contains(err.Error(), "1 bytes too many") {
+		t.Errorf("one byte too many: error %v", err)
+	}
+	data[0] = 2
+	if err := r.UnmarshalBinary(data); !errors.Is(err, ErrRow) || !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("version 2: error %v", err)
+	}
+	// A list of 2^62 end minutes must be refused before room is made for it.
+	huge := append([]byte{rowVersion}, make([]byte, 16)...)
+	huge = append(huge, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f)
+	if err := r.UnmarshalBinary(huge); !errors.Is(err, ErrRow) {
+		t.Errorf("huge list: error %v, want ErrRow", err)
+	}
+}
+
+// FuzzRow holds that decoding never panics and that what decodes comes back
+// the same after encoding it again.
+func FuzzRow(f *testing.F) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 8 {
+		data, err := randomRow(rng).AppendBinary(nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte{})
+	f.Add([]byte{rowVersion})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r Row
+		if err := r.UnmarshalBinary(data); err != nil {
+			if !errors.Is(err, ErrRow) {
+				t.Fatalf("error %v, want ErrRow", err)
+			}
+			return
+		}
+		checkCodec(t, &r)
+	})
+}
+
+func TestNanos(t *testing.T) {
+	for _, c := range []struct {
+		seconds float64
+		want    int64
+	}{
+		{0, 0},
+		{1, 1e9},
+		{-1, -1e9},
+		{-1.5, -1500000000},
+		{1790149878.783249, 1790149878783249000},
+		{1790149878.8832488, 1790149878883248800},
+		{1.478293361271e9, 1478293361271000000},
+		{1e-9, 1},
+		{1.5e-10, 0},
+		{0.1234567894, 123456789},
+		{9223372036, 9223372036000000000},
+		{9223372037, math.MaxInt64},
+		{1e300, math.MaxInt64},
+		{-1e300, math.MinInt64},
+		{math.Inf(1), math.MaxInt64},
+		{math.NaN(), 0},
+		{5e-324, 0},
+	} {
+		if got := Nanos(c.seconds); got != c.want {
+			t.Errorf("Nanos(%v) = %d, want %d", c.seconds, got, c.want)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	for _, c := range []struct {
+		s     string
+		limit int
+		want  string
+	}{
+		{"", 3, ""}, {"abc", 3, "abc"}, {"abcd", 3, "abc"}, {"aéb", 2, "a"}, {"aéb", 3, "aé"}, {"日本", 5, "日"}, {"\x80\x80\x80", 2, ""},
+	} {
+		if got := cut(c.s, c.limit); got != c.want {
+			t.Errorf("cut(%q, %d) = %q, want %q", c.s, c.limit, got, c.want)
+		}
+	}
+}

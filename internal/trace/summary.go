@@ -1,0 +1,360 @@
+package trace
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/roentgen-io/roentgen/segment"
+)
+
+// Bounds of a row, in bytes but for maxEnds. They keep the worst row near
+// 300 KiB; that of an ordinary trace has a few hundred bytes.
+const (
+	maxEnds            = 7 * 24 * 60 // a week of minutes
+	maxURL             = 2048
+	maxUserAgent       = 1024
+	maxWord            = 256  // method, client address
+	maxText            = 1024 // names, users, ARNs, ...
+	maxKey             = 1024
+	maxAnnotation      = 4096
+	maxServicesSize    = 64 << 10
+	maxAnnotationsSize = 64 << 10
+	maxTextsSize       = 16 << 10
+)
+
+// Row returns the summary of the trace. Its strings refer to the documents.
+func (t *Trace) Row() *Row {
+	r := &Row{
+		ID:         t.ID,
+		FirstSeq:   t.FirstSeq,
+		LastSeq:    t.LastSeq,
+		Revision:   t.Revision,
+		Changed:    t.Changed,
+		Partial:    t.partial,
+		OrphanOnly: len(t.Segments) == 0,
+		Entities:   len(t.visible) + len(t.hidden),
+	}
+	t.rowTimes(r)
+	if root := t.root(); root != nil {
+		r.setRoot(root)
+	}
+	t.rowServices(r)
+	t.rowTexts(r)
+	return r
+}
+
+// rowTimes fills what depends on times alone.
+func (t *Trace) rowTimes(r *Row) {
+	counted := t.visible
+	if len(counted) == 0 {
+		counted = t.hidden
+	}
+	start, last := math.Inf(1), int64(math.MinInt64)
+	r.Ends = make([]int64, 0, 1)
+	for _, e := range counted {
+		s := e.Segment
+		if s.StartTime > 0 && s.StartTime < start {
+			start = s.StartTime
+		}
+		if s.InProgress {
+			r.InProgress = true
+			continue
+		}
+		if m := clamp(math.Floor(s.EndTime / 60)); len(r.Ends) == 0 || m != last {
+			r.Ends, last = append(r.Ends, m), m
+		}
+	}
+	if len(r.Ends) == 0 {
+		r.Ends = nil
+	}
+	if len(r.Ends) > 1 {
+		slices.Sort(r.Ends)
+		r.Ends = slices.Compact(r.Ends)
+		r.Ends = r.Ends[max(0, len(r.Ends)-maxEnds):]
+	}
+	if !math.IsInf(start, 1) {
+		r.Start = Nanos(start)
+	}
+	if !r.InProgress {
+		r.Duration, r.HasDuration = t.Duration()
+	}
+}
+
+// root returns the segment without parent_id: of several the one that started
+// first, of these the one with the smallest id. It returns nil when there is none.
+func (t *Trace) root() *segment.Segment {
+	var root *segment.Segment
+	for _, e := range t.Segments {
+		s := e.Segment
+		if s.HasParent {
+			continue
+		}
+		if root == nil || s.StartTime < root.StartTime || s.StartTime == root.StartTime && s.ID < root.ID {
+			root = s
+		}
+	}
+	return root
+}
+
+func (r *Row) setRoot(root *segment.Segment) {
+	r.HasRoot = true
+	r.Root = boundService(ServiceOf(root))
+	r.HasFault = root.Fault.True()
+	r.HasThrottle = root.Throttle.True()
+	r.HasError = root.Error.True() && !r.HasThrottle
+	if !root.InProgress {
+		r.ResponseTime, r.HasResponseTime = between(root.StartTime, root.EndTime)
+	}
+	root.HTTP.Members(func(part string, v segment.Raw) bool {
+		switch part {
+		case "request":
+			v.Members(func(key string, v segment.Raw) bool {
+				switch key {
+				case "method":
+					r.Method = cut(v.String(), maxWord)
+				case "url":
+					r.URL = cut(v.String(), maxURL)
+				case "user_agent":
+					r.UserAgent = cut(v.String(), maxUserAgent)
+				case "client_ip":
+					r.ClientIP = cut(v.String(), maxWord)
+				}
+				return true
+			})
+		case "response":
+			if status, ok := v.Get("status").Number(); ok && math.Abs(status) < 1<<31 {
+				r.Status = int(status)
+			}
+		}
+		return true
+	})
+}
+
+func (t *Trace) rowServices(r *Row) {
+	services := bounded[ServiceID]{limit: maxServicesSize}
+	add := func(id ServiceID) {
+		id = boundService(id)
+		services.add(id, len(id.Name)+len(id.Type)+len(id.AccountID)+3)
+	}
+	if r.HasRoot {
+		// There is always room for the entry point and its client.
+		services.limit -= 2*len(r.Root.Name) + len(r.Root.Type) + len(r.Root.AccountID) + len(typeClient) + 6
+		services.list = make([]ServiceID, 0, 2+len(t.Inferred))
+	}
+	for _, e := range t.Segments {
+		add(ServiceOf(e.Segment))
+	}
+	for _, s := range t.Inferred {
+		add(ServiceOf(s))
+	}
+	if r.HasRoot {
+		services.limit = math.MaxInt
+		add(r.Root)
+		add(ServiceID{Name: r.Root.Name, Type: typeClient})
+	}
+	r.Services = services.list
+}
+
+// rowTexts fills the lists that are gathered from segments and subsegments.
+func (t *Trace) rowTexts(r *Row) {
+	annotations := bounded[Annotation]{limit: maxAnnotationsSize}
+	users := bounded[string]{limit: maxTextsSize}
+	arns := users
+	instances := users
+	zones := users
+	text := func(b *bounded[string], s string) {
+		if s != "" {
+			s = cut(s, maxText)
+			b.add(s, len(s)+1)
+		}
+	}
+	for _, e := range t.visible {
+		s := e.Segment
+		if s.Annotations != nil {
+			s.Annotations.Members(func(key string, v segment.Raw) bool {
+				if a, ok := annotation(key, v); ok {
+					annotations.add(a, len(a.Key)+len(a.String)+8)
+				}
+				return true
+			})
+		}
+		if s.Kind != segment.KindSegment {
+			continue
+		}
+		text(&users, s.User)
+		text(&arns, s.ResourceARN)
+		if s.AWS == nil {
+			continue
+		}
+		s.AWS.Members(func(block string, v segment.Raw) bool {
+			switch block {
+			case "resource_arn":
+				text(&arns, v.String())
+			case "ec2":
+				text(&instances, v.Get("instance_id").String())
+				text(&zones, v.Get("availability_zone").String())
+			case "ecs":
+				text(&zones, v.Get("availability_zone").String())
+			}
+			return true
+		})
+	}
+	slices.SortFunc(annotations.list, compareAnnotations)
+	r.Annotations = annotations.list
+	r.Users, r.ResourceARNs, r.InstanceIDs, r.Zones = users.list, arns.list, instances.list, zones.list
+}
+
+// annotation returns the annotation that a member of an annotations block is,
+// and false when the value is of no type that is indexed.
+func annotation(key string, v segment.Raw) (Annotation, bool) {
+	a := Annotation{Key: key, Type: v.Type()}
+	if len(key) > maxKey {
+		return a, false
+	}
+	var ok bool
+	switch a.Type {
+	case segment.TypeString:
+		a.String, ok = v.Text()
+		a.String = cut(a.String, maxAnnotation)
+	case segment.TypeNumber:
+		a.Number, ok = v.Number()
+		a.Number += 0 // -0 is the same value as 0
+	case segment.TypeBool:
+		a.Bool, ok = v.Bool()
+	}
+	return a, ok
+}
+
+func compareAnnotations(x, y Annotation) int {
+	if c := strings.Compare(x.Key, y.Key); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(x.Type, y.Type); c != 0 {
+		return c
+	}
+	if c := strings.Compare(x.String, y.String); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(x.Number, y.Number); c != 0 {
+		return c
+	}
+	switch {
+	case x.Bool == y.Bool:
+		return 0
+	case x.Bool:
+		return 1
+	}
+	return -1
+}
+
+// bounded is a list without repetitions that takes no more than limit bytes.
+// Values keep the order in which they were added; what does not fit is left out.
+type bounded[T comparable] struct {
+	list  []T
+	limit int
+	known map[T]struct{} // of the values of list, once they are many
+}
+
+// add adds v, which counts size bytes.
+func (b *bounded[T]) add(v T, size int) {
+	if b.known == nil {
+		if slices.Contains(b.list, v) {
+			return
+		}
+	} else if _, ok := b.known[v]; ok {
+		return
+	}
+	if size > b.limit {
+		return
+	}
+	b.limit -= size
+	b.list = append(b.list, v)
+	switch {
+	case b.known != nil:
+		b.known[v] = struct{}{}
+	case len(b.list) > searchBelow:
+		b.known = make(map[T]struct{}, 4*searchBelow)
+		for _, v := range b.list {
+			b.known[v] = struct{}{}
+		}
+	}
+}
+
+// cut returns s, or as much of its beginning as fits into limit bytes without
+// tearing a character.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}
+
+func boundService(id ServiceID) ServiceID {
+	return ServiceID{Name: cut(id.Name, maxText), Type: cut(id.Type, maxText), AccountID: cut(id.AccountID, maxText)}
+}
+
+// Nanos returns a time in seconds, as documents and requests write it, in unix
+// nanoseconds, cut to the range of int64. The digits that were written count:
+// 1790149878.783249 gives ...878783249000, although the nearest float64 lies
+// 20 ns beside it, so that bounds of windows compare as people expect. Not a
+// number gives 0.
+func Nanos(seconds float64) int64 {
+	const most = 1 << 43 // seconds whose microseconds a float64 holds exactly
+	switch {
+	case math.IsNaN(seconds):
+		return 0
+	case seconds >= math.MaxInt64/1e9:
+		return math.MaxInt64
+	case seconds <= math.MinInt64/1e9:
+		return math.MinInt64
+	}
+	if math.Abs(seconds) < most/1e3 {
+		if micros := math.Round(seconds * 1e6); micros/1e6 == seconds {
+			return int64(micros) * 1000
+		}
+	}
+	var buf [64]byte
+	text := strconv.AppendFloat(buf[:0], seconds, 'f', -1, 64)
+	negative := text[0] == '-'
+	if negative {
+		text = text[1:]
+	}
+	var n int64
+	digits := -1 // after the point
+	for _, c := range text {
+		switch {
+		case c == '.':
+			digits = 0
+		case digits < 9:
+			n = n*10 + int64(c-'0')
+			if digits >= 0 {
+				digits++
+			}
+		}
+	}
+	for digits = max(digits, 0); digits < 9; digits++ {
+		n *= 10
+	}
+	if negative {
+		return -n
+	}
+	return n
+}
+
+// clamp converts f to an int64, cut to its range.
+func clamp(f float64) int64 {
+	switch {
+	case f >= math.MaxInt64:
+		return math.MaxInt64
+	case f <= math.MinInt64:
+		return math.MinInt64
+	}
+	return int64(f)
+}
