@@ -44,6 +44,7 @@ func newRoot(env *Env) *cobra.Command {
 		newLintCommand(env),
 		newPutCommand(env),
 		newTraceCommand(env),
+		newTracesCommand(env),
 	)
 	return root
 }
