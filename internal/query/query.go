@@ -193,21 +193,6 @@ func sampled(id segment.TraceID, rate float64) bool {
 	return float64(xxhash.Sum64(id[:])>>11)/(1<<53) < rate
 }
 
-// Nanos converts epoch seconds to unix nanoseconds, rounded to the nearest and
-// cut to the range of int64. NaN gives 0.
-func Nanos(seconds float64) int64 {
-	ns := math.Round(seconds * 1e9)
-	switch {
-	case ns >= math.MaxInt64:
-		return math.MaxInt64
-	case ns <= math.MinInt64:
-		return math.MinInt64
-	case math.IsNaN(ns):
-		return 0
-	}
-	return int64(ns)
-}
-
 // appendQuestion appends all that a token is bound to.
 func (ask *Question) appendQuestion(dst []byte) []byte {
 	dst = append(dst, byte(ask.Clock))

@@ -42,7 +42,7 @@ func (h *Handler) getTraceSummaries(c *call, in *value) error {
 		return apierr.New(apierr.InvalidRequest, "End time cannot be earlier than start time")
 	}
 	rangeType := in.get(sh, "TimeRangeType").text()
-	ask := query.Question{Clock: Clocks[rangeType], Start: query.Nanos(start), End: query.Nanos(end)}
+	ask := query.Question{Clock: Clocks[rangeType], Start: trace.Nanos(start), End: trace.Nanos(end)}
 
 	strategy := in.get(sh, "SamplingStrategy")
 	if s := in.get(sh, "Sampling"); s != nil && s.b && strategy.get(samplingStrategy, "Name").text() == "FixedRate" {
