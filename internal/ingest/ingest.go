@@ -97,12 +97,26 @@ func (in *Ingester) Close() error {
 // nothing of the call counts as stored.
 func (in *Ingester) Put(ctx context.Context, from Origin, docs [][]byte) ([]*segment.Refusal, error) {
 	now := in.cfg.Now().UnixMilli()
-	return in.put(ctx, from, docs, now, nil)
+	report, err := in.put(ctx, from, docs, now, nil)
+	return report.Refusals, err
 }
 
 // Import is Put for history: the receipt of a document is its own end, not in
 // the future and not beyond retention, so that windows by receipt find it.
 func (in *Ingester) Import(ctx context.Context, from Origin, docs [][]byte) ([]*segment.Refusal, error) {
+	report, err := in.ImportReport(ctx, from, docs)
+	return report.Refusals, err
+}
+
+// Report tells what became of the documents of a put.
+type Report struct {
+	Accepted int                // durable now; an array counts by its elements
+	Refusals []*segment.Refusal // in the order of the documents
+	At       []int              // for each refusal, the index in docs of what held it
+}
+
+// ImportReport is Import with a fuller answer.
+func (in *Ingester) ImportReport(ctx context.Context, from Origin, docs [][]byte) (Report, error) {
 	now := in.cfg.Now().UnixMilli()
 	oldest := int64(1) // nothing was received before 1970, whatever a document says
 	if in.cfg.Retention > 0 {
@@ -134,7 +148,7 @@ func importReceipt(s *segment.Segment, oldest, now int64) int64 {
 
 // put parses docs and writes what is accepted. The receipt is now for all
 // documents unless receipt gives another.
-func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int64, receipt func(*segment.Segment) int64) ([]*segment.Refusal, error) {
+func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int64, receipt func(*segment.Segment) int64) (Report, error) {
 	begin := time.Now()
 	m := in.metrics.source(from.Source)
 
@@ -147,7 +161,7 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 	if total := in.inFlight.Add(size); total > in.cfg.InFlightBytes && total != size {
 		in.inFlight.Add(-size)
 		m.overloaded.Add(float64(len(docs)))
-		return nil, tracestore.ErrOverloaded
+		return Report{}, tracestore.ErrOverloaded
 	}
 	in.metrics.inFlight.Add(float64(size))
 	defer func() {
@@ -156,7 +170,8 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 	}()
 
 	records := make([]tracestore.Record, 0, len(docs))
-	var refusals []*segment.Refusal
+	var report Report
+	at := 0
 	var refused []tracestore.DeadLetter
 	accept := func(text []byte, s *segment.Segment) {
 		r := tracestore.Record{Format: tracestore.FormatXRay, Data: text, Segment: s, Received: now}
@@ -166,12 +181,13 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 		records = append(records, r)
 	}
 	refuse := func(text []byte, r *segment.Refusal) {
-		refusals = append(refusals, r)
+		report.Refusals, report.At = append(report.Refusals, r), append(report.At, at)
 		if len(refused) < letterQueueLen { // more would not fit anyway
 			refused = append(refused, newLetter(now, from, text, r))
 		}
 	}
-	for _, doc := range docs {
+	for i, doc := range docs {
+		at = i
 		segment.ParseAll(doc, in.cfg.Limits, accept, refuse)
 	}
 
@@ -184,20 +200,21 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 			} else {
 				m.failed.Add(float64(len(records)))
 			}
-			return nil, err
+			return Report{}, err
 		}
 	}
+	report.Accepted = len(records)
 	m.accepted.Add(float64(len(records)))
 	m.bytes.Add(float64(size))
-	if len(refusals) > 0 {
-		m.refused.Add(float64(len(refusals)))
-		for _, r := range refusals {
+	if n := len(report.Refusals); n > 0 {
+		m.refused.Add(float64(n))
+		for _, r := range report.Refusals {
 			in.metrics.refusedBy(from.Source, string(r.Code))
 		}
-		in.letters.add(refused, len(refusals))
+		in.letters.add(refused, n)
 	}
 	m.seconds.Observe(time.Since(begin).Seconds())
-	return refusals, nil
+	return report, nil
 }
 
 // Malformed counts and keeps a datagram that is no document at all.

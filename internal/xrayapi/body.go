@@ -90,7 +90,7 @@ func (p *Bodies) Read(r *http.Request, max int64) (*Body, error) {
 	}
 	if err := b.fill(src, declared, max); err != nil {
 		b.Free()
-		return nil, bodyError(err, r)
+		return nil, BodyError(err)
 	}
 	return b, nil
 }
@@ -167,7 +167,7 @@ func (p *Bodies) Decoded(r *http.Request) (io.Reader, func(), error) {
 			if err == io.EOF { // nothing at all: an empty body
 				return bytes.NewReader(nil), func() {}, nil
 			}
-			return nil, nil, bodyError(err, r)
+			return nil, nil, BodyError(err)
 		}
 		return z, func() { p.gzips.Put(z) }, nil
 	default:
@@ -187,8 +187,8 @@ func sizeText(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// bodyError turns an error of reading a body into one for its sender.
-func bodyError(err error, r *http.Request) error {
+// BodyError turns an error of reading a body into one for its sender.
+func BodyError(err error) error {
 	var api *apierr.Error
 	var corrupt flate.CorruptInputError
 	switch {
