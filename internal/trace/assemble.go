@@ -45,6 +45,7 @@ type node struct {
 // assembly is the state of one call of Assemble.
 type assembly struct {
 	doc    *Document
+	docs   int     // number of documents
 	nodes  []*node // in the order in which their ids were met first
 	byID   map[segment.SegmentID]*node
 	chunk  []node // room for nodes; they must not move
@@ -101,7 +102,7 @@ func assembleOne(id segment.TraceID, d *Document) *Trace {
 
 func assemble(id segment.TraceID, docs []Document) *Trace {
 	t := &Trace{ID: id, FirstSeq: docs[0].Seq, LastSeq: docs[len(docs)-1].Seq}
-	a := &assembly{room: min(len(docs)+len(docs[0].Segment.Subsegments), 1024)}
+	a := &assembly{docs: len(docs), room: min(len(docs)+len(docs[0].Segment.Subsegments), 1024)}
 	var puts []uint64 // that changed the trace, runs of equal ones once
 	for i := range docs {
 		d := &docs[i]
@@ -146,7 +147,7 @@ func (a *assembly) add(s *segment.Segment) *node {
 	case a.byID != nil:
 		a.byID[s.ID] = n
 	case len(a.nodes) > searchBelow:
-		a.byID = make(map[segment.SegmentID]*node, 4*searchBelow)
+		a.byID = make(map[segment.SegmentID]*node, max(a.docs, 4*searchBelow))
 		for _, n := range a.nodes {
 			a.byID[n.Segment.ID] = n
 		}

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 	"unicode/utf8"
@@ -61,38 +62,43 @@ func resource(name string, aws segment.Raw) (segment.Raw, *awsService) {
 	return nil, svc
 }
 
-// calleeOrigin returns the origin of the callee inferred for the call s: its
-// node type, "" for a remote host.
-func calleeOrigin(s *segment.Segment) string {
-	if s.Namespace == namespaceRemote {
-		if s.SQL != nil {
-			return typeDatabase
-		}
-		return ""
-	}
-	r, svc := resource(s.Name, s.AWS)
+// calleeOf returns the node of the callee inferred for the call s, which is of
+// namespace aws or remote. res is nil unless the call is to an AWS service and
+// names its resource.
+func calleeOf(s *segment.Segment) (node ServiceID, res segment.Raw, svc *awsService) {
+	node.Name = s.Name
 	switch {
-	case r != nil:
-		return svc.resType
-	case svc != nil:
-		return svc.typ
-	case strings.HasPrefix(s.Name, typePrefix):
-		return s.Name
+	case s.Namespace == namespaceRemote && s.SQL != nil:
+		node.Type = typeDatabase
+	case s.Namespace == namespaceRemote:
+		node.Type = typeRemote
+	default:
+		res, svc = resource(s.Name, s.AWS)
+		switch {
+		case res != nil:
+			node.Name, node.Type = res.String(), svc.resType
+		case svc != nil:
+			node.Type = svc.typ
+		case strings.HasPrefix(s.Name, typePrefix):
+			node.Type = s.Name
+		default:
+			node.Type = typePrefix + s.Name
+		}
 	}
-	return typePrefix + s.Name
+	return node, res, svc
 }
 
-// ServiceOf returns the node that a reported or inferred segment stands for.
-// Inferred AWS callees are named after their resource; only Lambda functions
-// show the account they belong to.
+// ServiceOf returns the node of the service graph that a reported or inferred
+// segment stands for. Inferred AWS callees are named after their resource; only
+// Lambda functions show the account they belong to.
 func ServiceOf(s *segment.Segment) ServiceID {
 	id := ServiceID{Name: s.Name, Type: s.Origin}
 	switch {
 	case s.Inferred && id.Type == "":
 		id.Type = typeRemote
 	case s.Inferred && strings.HasPrefix(id.Type, typePrefix):
-		if r, _ := resource(s.Name, s.AWS); r != nil {
-			id.Name = r.String()
+		if res, _ := resource(s.Name, s.AWS); res != nil {
+			id.Name = res.String()
 		}
 	case id.Type == typeFunction:
 		id.AccountID = s.AWS.Get("account_id").String()
@@ -122,12 +128,13 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 		return
 	}
 	t.Inferred = make([]*segment.Segment, 0, calls)
+	t.inferredNodes = make([]ServiceID, 0, calls)
 	made := make([]segment.Segment, calls)
 	ids := inferredIDs{trace: t.ID, a: a}
 	for _, n := range nodes {
 		if n.isUnanswered() {
 			s := &made[len(t.Inferred)]
-			callee(s, n.Segment, &ids)
+			t.inferredNodes = append(t.inferredNodes, infer(s, n.Segment, &ids))
 			t.Inferred = append(t.Inferred, s)
 		}
 	}
@@ -139,8 +146,9 @@ func (n *node) isUnanswered() bool {
 		(s.Namespace == namespaceAWS || s.Namespace == namespaceRemote)
 }
 
-// callee makes s the inferred callee of call.
-func callee(s, call *segment.Segment, ids *inferredIDs) {
+// infer makes s the inferred callee of call and returns its node.
+func infer(s, call *segment.Segment, ids *inferredIDs) ServiceID {
+	node, res, svc := calleeOf(call)
 	*s = segment.Segment{
 		Kind:      segment.KindSegment,
 		TraceID:   ids.trace,
@@ -154,7 +162,7 @@ func callee(s, call *segment.Segment, ids *inferredIDs) {
 		Fault:     call.Fault,
 		Throttle:  call.Throttle,
 		Inferred:  true,
-		Origin:    calleeOrigin(call),
+		Origin:    node.Type,
 		HTTP:      call.HTTP,
 		AWS:       call.AWS,
 		SQL:       call.SQL,
@@ -162,11 +170,13 @@ func callee(s, call *segment.Segment, ids *inferredIDs) {
 	if call.Annotations != nil {
 		s.Annotations = localAnnotations(call.Annotations)
 	}
-	if call.Namespace != namespaceAWS {
-		return
+	if node.Type == typeRemote {
+		s.Origin = ""
 	}
-	s.AWS, _ = withResourceName(call.AWS, call.Name)
-	if isSend(call, serviceNamed(call.Name)) {
+	if res != nil {
+		s.AWS, _ = withResourceName(call.AWS, res)
+	}
+	if isSend(call, svc) {
 		s.Subsegments = []*segment.Segment{{
 			Kind:      segment.KindNested,
 			ID:        ids.next(call.ID, 1),
@@ -175,6 +185,7 @@ func callee(s, call *segment.Segment, ids *inferredIDs) {
 			EndTime:   call.EndTime,
 		}}
 	}
+	return node
 }
 
 // inferredIDs gives out ids for inferred entities: always the same ones for
@@ -223,36 +234,27 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// withResourceName returns the aws block of a call named name as it is given
-// back: resource_names holds the name of the resource that the call used, and
-// nothing else, whatever the sender wrote there. It reports whether that makes
-// a difference: none for a call that names no operation or no resource.
-func withResourceName(aws segment.Raw, name string) (segment.Raw, bool) {
-	res, _ := resource(name, aws)
-	if res == nil {
-		return aws, false
-	}
-	const key = "resource_names"
-	list := append(make([]byte, 0, len(res)+2), '[')
-	list = append(res.AppendTo(list), ']')
-	if string(aws.Get(key)) == string(list) {
-		return aws, false
-	}
-	out := append(make([]byte, 0, len(aws)+len(key)+len(list)+4), '{')
-	found := false
-	aws.Members(func(k string, v segment.Raw) bool {
-		out = appendKey(out, k)
-		if k == key {
-			out, found = append(out, list...), true
-		} else {
-			out = v.AppendTo(out)
+// withResourceName returns the aws block of a call that used the resource named
+// by res, as it is given back: resource_names holds that name and nothing else,
+// whatever the sender wrote there. It reports whether that makes a difference.
+func withResourceName(aws, res segment.Raw) (segment.Raw, bool) {
+	names, is := aws.Get("resource_names"), 0
+	names.Elements(func(name segment.Raw) bool {
+		if string(name) != string(res) {
+			is = 2
 		}
-		return true
+		is++
+		return is == 1
 	})
-	if !found {
-		out = append(appendKey(out, key), list...)
+	end := bytes.LastIndexByte(aws, '}')
+	if is == 1 || end < 0 {
+		return aws, false
 	}
-	return append(out, '}'), true
+	// Of members with one name the last one counts, so that adding ours is enough.
+	const head, tail = `,"resource_names":[`, `]}`
+	out := make([]byte, 0, end+len(head)+len(res)+len(tail))
+	out = append(append(out, aws[:end]...), head...)
+	return append(append(out, res...), tail...), true
 }
 
 // localAnnotations returns the annotations of an inferred callee: what the

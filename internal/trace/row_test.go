@@ -44,7 +44,7 @@ func randomRow(rng *rand.Rand) *Row {
 		}
 		return string(b)
 	}
-	number := func() int64 { return int64(rng.Uint64() >> rng.IntN(64)) * int64(1-2*rng.IntN(2)) }
+	number := func() int64 { return int64(rng.Uint64()>>rng.IntN(64)) * int64(1-2*rng.IntN(2)) }
 	float := func() float64 {
 		for {
 			if f := math.Float64frombits(rng.Uint64()); !math.IsNaN(f) && !math.IsInf(f, 0) {

@@ -26,9 +26,21 @@ const (
 	maxTextsSize       = 16 << 10
 )
 
+// roomyRow is a row with room for the lists of an ordinary trace beside it, so
+// that making one allocates little more than once.
+type roomyRow struct {
+	Row
+	ends      [1]int64
+	services  [2]ServiceID
+	users     [1]string
+	arns      [1]string
+	instances [1]string
+	zones     [1]string
+}
+
 // Row returns the summary of the trace. Its strings refer to the documents.
 func (t *Trace) Row() *Row {
-	r := &Row{
+	room := &roomyRow{Row: Row{
 		ID:         t.ID,
 		FirstSeq:   t.FirstSeq,
 		LastSeq:    t.LastSeq,
@@ -37,6 +49,15 @@ func (t *Trace) Row() *Row {
 		Partial:    t.partial,
 		OrphanOnly: len(t.Segments) == 0,
 		Entities:   len(t.visible) + len(t.hidden),
+	}}
+	r := &room.Row
+	r.Ends = room.ends[:0]
+	r.Users, r.ResourceARNs = room.users[:0], room.arns[:0]
+	r.InstanceIDs, r.Zones = room.instances[:0], room.zones[:0]
+	if 2+len(t.inferredNodes) <= len(room.services) {
+		r.Services = room.services[:0]
+	} else {
+		r.Services = make([]ServiceID, 0, 2+min(len(t.inferredNodes), searchBelow))
 	}
 	t.rowTimes(r)
 	if root := t.root(); root != nil {
@@ -54,7 +75,6 @@ func (t *Trace) rowTimes(r *Row) {
 		counted = t.hidden
 	}
 	start, last := math.Inf(1), int64(math.MinInt64)
-	r.Ends = make([]int64, 0, 1)
 	for _, e := range counted {
 		s := e.Segment
 		if s.StartTime > 0 && s.StartTime < start {
@@ -68,9 +88,7 @@ func (t *Trace) rowTimes(r *Row) {
 			r.Ends, last = append(r.Ends, m), m
 		}
 	}
-	if len(r.Ends) == 0 {
-		r.Ends = nil
-	}
+	r.Ends = orNil(r.Ends)
 	if len(r.Ends) > 1 {
 		slices.Sort(r.Ends)
 		r.Ends = slices.Compact(r.Ends)
@@ -135,7 +153,7 @@ func (r *Row) setRoot(root *segment.Segment) {
 }
 
 func (t *Trace) rowServices(r *Row) {
-	services := bounded[ServiceID]{limit: maxServicesSize}
+	services := bounded[ServiceID]{list: r.Services, limit: maxServicesSize}
 	add := func(id ServiceID) {
 		id = boundService(id)
 		services.add(id, len(id.Name)+len(id.Type)+len(id.AccountID)+3)
@@ -143,29 +161,28 @@ func (t *Trace) rowServices(r *Row) {
 	if r.HasRoot {
 		// There is always room for the entry point and its client.
 		services.limit -= 2*len(r.Root.Name) + len(r.Root.Type) + len(r.Root.AccountID) + len(typeClient) + 6
-		services.list = make([]ServiceID, 0, 2+len(t.Inferred))
 	}
 	for _, e := range t.Segments {
 		add(ServiceOf(e.Segment))
 	}
-	for _, s := range t.Inferred {
-		add(ServiceOf(s))
+	for _, node := range t.inferredNodes {
+		add(node)
 	}
 	if r.HasRoot {
 		services.limit = math.MaxInt
 		add(r.Root)
 		add(ServiceID{Name: r.Root.Name, Type: typeClient})
 	}
-	r.Services = services.list
+	r.Services = orNil(services.list)
 }
 
 // rowTexts fills the lists that are gathered from segments and subsegments.
 func (t *Trace) rowTexts(r *Row) {
 	annotations := bounded[Annotation]{limit: maxAnnotationsSize}
-	users := bounded[string]{limit: maxTextsSize}
-	arns := users
-	instances := users
-	zones := users
+	users := bounded[string]{list: r.Users, limit: maxTextsSize}
+	arns := bounded[string]{list: r.ResourceARNs, limit: maxTextsSize}
+	instances := bounded[string]{list: r.InstanceIDs, limit: maxTextsSize}
+	zones := bounded[string]{list: r.Zones, limit: maxTextsSize}
 	text := func(b *bounded[string], s string) {
 		if s != "" {
 			s = cut(s, maxText)
@@ -205,7 +222,16 @@ func (t *Trace) rowTexts(r *Row) {
 	}
 	slices.SortFunc(annotations.list, compareAnnotations)
 	r.Annotations = annotations.list
-	r.Users, r.ResourceARNs, r.InstanceIDs, r.Zones = users.list, arns.list, instances.list, zones.list
+	r.Users, r.ResourceARNs = orNil(users.list), orNil(arns.list)
+	r.InstanceIDs, r.Zones = orNil(instances.list), orNil(zones.list)
+}
+
+// orNil returns nil for an empty list, as decoding a row does.
+func orNil[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // annotation returns the annotation that a member of an annotations block is,
@@ -272,6 +298,9 @@ func (b *bounded[T]) add(v T, size int) {
 		return
 	}
 	b.limit -= size
+	if b.list == nil {
+		b.list = make([]T, 0, 4)
+	}
 	b.list = append(b.list, v)
 	switch {
 	case b.known != nil:

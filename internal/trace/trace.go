@@ -43,7 +43,8 @@ type Trace struct {
 	// visible are the segments and attached subsegments and hidden the orphans
 	// with their trees, both in the order of arrival.
 	visible, hidden []*Entity
-	partial         bool // a segment names a parent that is not among visible
+	partial         bool        // a segment names a parent that is not among visible
+	inferredNodes   []ServiceID // of Inferred, one by one
 }
 
 // SegmentDocument is an element of a trace's Segments in the X-Ray API.
@@ -117,9 +118,11 @@ func given(e *Entity) *segment.Segment {
 	s := e.Segment
 	aws, changed := s.AWS, len(e.Children) != len(s.Subsegments)
 	if s.Kind != segment.KindSegment && s.Namespace == namespaceAWS {
-		var named bool
-		aws, named = withResourceName(aws, s.Name)
-		changed = changed || named
+		if res, _ := resource(s.Name, aws); res != nil {
+			var named bool
+			aws, named = withResourceName(aws, res)
+			changed = changed || named
+		}
 	}
 	var subs []*segment.Segment
 	if len(e.Children) > 0 {
