@@ -1,0 +1,505 @@
+package trace
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/roentgen-io/roentgen/segment"
+)
+
+// The rules of assembly once more, written for the eye and not for speed: maps
+// that are searched from end to end, recursion, nothing shared with Assemble.
+
+type modelEntity struct {
+	version *segment.Segment
+	holder  *segment.Segment // version that holds this one, when it is nested
+	seq     uint64
+	order   int
+}
+
+type model struct {
+	world    map[segment.SegmentID]modelEntity
+	lapsed   map[segment.SegmentID]modelEntity
+	order    int
+	puts     map[uint64]bool
+	changed  int64
+	segments []segment.SegmentID // in the order of arrival, as the lists below
+	visible  []segment.SegmentID
+	hidden   []segment.SegmentID
+	parent   map[segment.SegmentID]segment.SegmentID
+	inferred []segment.SegmentID // calls
+	partial  bool
+}
+
+func newModel(docs []Document) *model {
+	m := &model{world: map[segment.SegmentID]modelEntity{}, puts: map[uint64]bool{}}
+	for _, d := range docs {
+		if e, ok := m.world[d.Segment.ID]; ok && !e.version.InProgress {
+			continue
+		}
+		m.puts[d.Put], m.changed = true, d.Received
+		m.lapsed = map[segment.SegmentID]modelEntity{}
+		m.hold(d, d.Segment, nil, nil)
+	}
+	m.attach()
+	return m
+}
+
+func (m *model) hold(d Document, s, holder *segment.Segment, path []segment.SegmentID) {
+	if e, ok := m.world[s.ID]; ok {
+		m.lapse(e.version)
+	}
+	delete(m.lapsed, s.ID)
+	m.world[s.ID] = modelEntity{version: s, holder: holder, seq: d.Seq, order: m.order}
+	m.order++
+	path = append(slices.Clone(path), s.ID)
+	for _, sub := range s.Subsegments {
+		if slices.Contains(path, sub.ID) {
+			continue
+		}
+		there, ok := m.world[sub.ID]
+		before, was := m.lapsed[sub.ID]
+		switch {
+		case ok && !there.version.InProgress:
+		case !ok && was && !before.version.InProgress:
+			m.revive(sub.ID, s)
+		default:
+			m.hold(d, sub, s, path)
+		}
+	}
+}
+
+// lapse sets aside what a version holds.
+func (m *model) lapse(version *segment.Segment) {
+	for k, e := range maps.Clone(m.world) {
+		if e.holder == version {
+			delete(m.world, k)
+			m.lapsed[k] = e
+			m.lapse(e.version)
+		}
+	}
+}
+
+func (m *model) revive(id segment.SegmentID, holder *segment.Segment) {
+	e := m.lapsed[id]
+	delete(m.lapsed, id)
+	e.holder = holder
+	m.world[id] = e
+	for k, below := range maps.Clone(m.lapsed) {
+		if below.holder == e.version {
+			m.revive(k, e.version)
+		}
+	}
+}
+
+func (m *model) attach() {
+	ids := slices.SortedFunc(maps.Keys(m.world), func(x, y segment.SegmentID) int { return m.world[x].order - m.world[y].order })
+	up := func(id segment.SegmentID) (segment.SegmentID, bool) {
+		e := m.world[id]
+		var p segment.SegmentID
+		switch e.version.Kind {
+		case segment.KindSegment:
+			return 0, false
+		case segment.KindSubsegment:
+			p = e.version.ParentID
+		case segment.KindNested:
+			p = e.holder.ID
+		}
+		_, ok := m.world[p]
+		return p, ok
+	}
+	m.parent = map[segment.SegmentID]segment.SegmentID{}
+	called := map[segment.SegmentID]bool{}
+	for _, id := range ids {
+		// Walk up as many steps as there are entities; who has not arrived by then
+		// runs in circles.
+		top, walked := id, []segment.SegmentID{id}
+		for range ids {
+			p, ok := up(top)
+			if !ok {
+				break
+			}
+			top = p
+			walked = append(walked, p)
+		}
+		if p, ok := up(id); ok {
+			m.parent[id] = p
+			if i := slices.Index(walked[1:], id); i >= 0 {
+				first := id
+				for _, other := range walked[:i+1] {
+					if m.world[other].order < m.world[first].order {
+						first = other
+					}
+				}
+				if first == id {
+					delete(m.parent, id)
+				}
+			}
+		}
+		if m.world[top].version.Kind == segment.KindSegment {
+			m.visible = append(m.visible, id)
+		} else {
+			m.hidden = append(m.hidden, id)
+		}
+		if m.world[id].version.Kind == segment.KindSegment {
+			m.segments = append(m.segments, id)
+		}
+	}
+	for _, id := range m.segments {
+		if s := m.world[id].version; s.HasParent {
+			if slices.Contains(m.visible, s.ParentID) {
+				called[s.ParentID] = true
+			} else {
+				m.partial = true
+			}
+		}
+	}
+	for _, id := range m.visible {
+		s := m.world[id].version
+		if s.Kind != segment.KindSegment && !s.InProgress && !called[id] && (s.Namespace == "aws" || s.Namespace == "remote") {
+			m.inferred = append(m.inferred, id)
+		}
+	}
+}
+
+// describe tells all that is to be compared of a model ...
+func (m *model) describe() string {
+	var b strings.Builder
+	for _, id := range m.visible {
+		fmt.Fprintf(&b, "visible %x v%p seq %d under %x\n", uint64(id), m.world[id].version, m.world[id].seq, uint64(m.parent[id]))
+	}
+	for _, id := range m.hidden {
+		fmt.Fprintf(&b, "hidden %x v%p seq %d under %x\n", uint64(id), m.world[id].version, m.world[id].seq, uint64(m.parent[id]))
+	}
+	for _, id := range m.segments {
+		fmt.Fprintf(&b, "segment %x\n", uint64(id))
+	}
+	for _, id := range m.hidden {
+		if _, ok := m.parent[id]; !ok {
+			fmt.Fprintf(&b, "orphan %x\n", uint64(id))
+		}
+	}
+	for _, id := range append(slices.Clone(m.visible), m.hidden...) {
+		for _, child := range append(slices.Clone(m.visible), m.hidden...) {
+			if m.parent[child] == id {
+				fmt.Fprintf(&b, "child of %x: %x\n", uint64(id), uint64(child))
+			}
+		}
+	}
+	for _, id := range m.inferred {
+		fmt.Fprintf(&b, "inferred for %x\n", uint64(id))
+	}
+	fmt.Fprintf(&b, "revision %d changed %d partial %t\n", len(m.puts), m.changed, m.partial)
+	return b.String()
+}
+
+// ... and describe of a trace tells the same of that.
+func describe(t *Trace) string {
+	var b strings.Builder
+	under := func(e *Entity) uint64 {
+		if e.Parent == nil {
+			return 0
+		}
+		return uint64(e.Parent.Segment.ID)
+	}
+	for _, e := range t.visible {
+		fmt.Fprintf(&b, "visible %x v%p seq %d under %x\n", uint64(e.Segment.ID), e.Segment, e.Seq, under(e))
+	}
+	for _, e := range t.hidden {
+		fmt.Fprintf(&b, "hidden %x v%p seq %d under %x\n", uint64(e.Segment.ID), e.Segment, e.Seq, under(e))
+	}
+	for _, e := range t.Segments {
+		fmt.Fprintf(&b, "segment %x\n", uint64(e.Segment.ID))
+	}
+	for _, e := range t.Orphans {
+		fmt.Fprintf(&b, "orphan %x\n", uint64(e.Segment.ID))
+	}
+	for _, e := range append(slices.Clone(t.visible), t.hidden...) {
+		for _, c := range e.Children {
+			fmt.Fprintf(&b, "child of %x: %x\n", uint64(e.Segment.ID), uint64(c.Segment.ID))
+		}
+	}
+	for _, s := range t.Inferred {
+		fmt.Fprintf(&b, "inferred for %x\n", uint64(s.ParentID))
+	}
+	fmt.Fprintf(&b, "revision %d changed %d partial %t\n", t.Revision, t.Changed, t.partial)
+	return b.String()
+}
+
+var propertyTrace = segment.TraceID{0x5f, 0x84, 0xc7, 0xa1, 1, 2, 3}
+
+// chaos returns documents without any sense to them: a few ids in all places.
+func chaos(rng *rand.Rand) []Document {
+	ids := 2 + rng.IntN(9)
+	open := rng.IntN(4) // the more, the more versions are unfinished
+	id := func() segment.SegmentID { return segment.SegmentID(1 + rng.IntN(ids)) }
+	var make func(kind segment.Kind, depth int) *segment.Segment
+	make = func(kind segment.Kind, depth int) *segment.Segment {
+		s := &segment.Segment{
+			Kind: kind, ID: id(), Name: "s", StartTime: float64(rng.IntN(5)), EndTime: float64(rng.IntN(200)),
+			InProgress: rng.IntN(4) < open, Namespace: []string{"", "", "aws", "remote"}[rng.IntN(4)],
+		}
+		if kind != segment.KindNested {
+			s.TraceID = propertyTrace
+		}
+		if kind == segment.KindSubsegment || kind == segment.KindSegment && rng.IntN(3) == 0 {
+			s.HasParent, s.ParentID = true, segment.SegmentID(1+rng.IntN(ids+1))
+		}
+		if s.InProgress {
+			s.EndTime = 0
+		}
+		for depth > 0 && rng.IntN(3) > 0 {
+			s.Subsegments = append(s.Subsegments, make(segment.KindNested, depth-1))
+		}
+		return s
+	}
+	var docs []Document
+	put := uint64(1)
+	for i := range 1 + rng.IntN(10) {
+		kind := segment.KindSubsegment
+		if rng.IntN(3) == 0 {
+			kind = segment.KindSegment
+		}
+		put += uint64(rng.IntN(2))
+		d := Document{Seq: uint64(10 + 3*i), Put: put, Received: rng.Int64N(1e6), Segment: make(kind, rng.IntN(4))}
+		if rng.IntN(20) == 0 {
+			d.Put-- // puts that are interleaved
+		}
+		docs = append(docs, d)
+	}
+	return docs
+}
+
+// seeds runs fn with many seeds and names the one that failed.
+func seeds(t *testing.T, n int, fn func(t *testing.T, rng *rand.Rand)) {
+	if testing.Short() {
+		n /= 10
+	}
+	for seed := range uint64(n) {
+		fn(t, rand.New(rand.NewPCG(seed, 99)))
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func TestAssembleEqualsModel(t *testing.T) {
+	seeds(t, 30000, func(t *testing.T, rng *rand.Rand) {
+		docs := chaos(rng)
+		got := Assemble(propertyTrace, docs)
+		if got, want := describe(got), newModel(docs).describe(); got != want {
+			for _, d := range docs {
+				t.Logf("seq %d put %d %s", d.Seq, d.Put, d.Segment.AppendDocument(nil))
+			}
+			t.Errorf("Assemble gives\n%s\nthe model\n%s", got, want)
+		}
+		if got.FirstSeq != docs[0].Seq || got.LastSeq != docs[len(docs)-1].Seq {
+			t.Errorf("seqs %d to %d, want %d to %d", got.FirstSeq, got.LastSeq, docs[0].Seq, docs[len(docs)-1].Seq)
+		}
+		checkTrace(t, got)
+	})
+}
+
+// checkTrace holds what must be true of every trace.
+func checkTrace(t *testing.T, tr *Trace) {
+	t.Helper()
+	ids := map[segment.SegmentID]bool{}
+	for _, e := range append(slices.Clone(tr.visible), tr.hidden...) {
+		if ids[e.Segment.ID] {
+			t.Errorf("id %s is there twice", e.Segment.ID)
+		}
+		ids[e.Segment.ID] = true
+	}
+	for _, s := range tr.Inferred {
+		for _, s := range append([]*segment.Segment{s}, s.Subsegments...) {
+			if ids[s.ID] || s.ID == 0 || s.ID>>62 != 0 {
+				t.Errorf("bad inferred id %s", s.ID)
+			}
+			ids[s.ID] = true
+		}
+	}
+
+	docs := tr.Documents(true)
+	if len(docs) != len(tr.Segments)+len(tr.Inferred)+len(tr.Orphans) {
+		t.Errorf("%d documents, want %d", len(docs), len(tr.Segments)+len(tr.Inferred)+len(tr.Orphans))
+	}
+	if shown := tr.Documents(false); !reflect.DeepEqual(shown, docs[:len(tr.Segments)+len(tr.Inferred)]) {
+		t.Error("without orphans the documents are others")
+	}
+
+	r := tr.Row()
+	checkCodec(t, r)
+	if r.Entities != len(tr.visible)+len(tr.hidden) || r.OrphanOnly != (len(tr.Segments) == 0) || r.Partial != tr.partial {
+		t.Errorf("row %+v does not fit the trace", r)
+	}
+	counted := tr.visible
+	if len(counted) == 0 {
+		counted = tr.hidden
+	}
+	start, end, open := math.Inf(1), math.Inf(-1), false
+	minutes := map[int64]bool{}
+	for _, e := range counted {
+		s := e.Segment
+		if s.StartTime > 0 {
+			start = min(start, s.StartTime)
+		}
+		if s.InProgress {
+			open = true
+		} else {
+			end = max(end, s.EndTime)
+			minutes[int64(s.EndTime)/60] = true
+		}
+	}
+	if ends := slices.Sorted(maps.Keys(minutes)); !slices.Equal(r.Ends, ends) {
+		t.Errorf("ends %v, want %v", r.Ends, ends)
+	}
+	wantStart := int64(0)
+	if !math.IsInf(start, 1) {
+		wantStart = int64(start) * 1e9
+	}
+	if r.Start != wantStart || r.InProgress != open {
+		t.Errorf("start %d, in progress %t, want %d, %t", r.Start, r.InProgress, wantStart, open)
+	}
+	duration, ok := tr.Duration()
+	if want := !math.IsInf(start, 1) && end >= start && len(tr.Segments) > 0; ok != want || ok && duration != end-start {
+		t.Errorf("duration %v, %t; want %v, %t", duration, ok, end-start, want)
+	}
+	if r.HasDuration != (ok && !open) || r.HasDuration && r.Duration != duration {
+		t.Errorf("row duration %v, %t", r.Duration, r.HasDuration)
+	}
+}
+
+// TestOnePathEqualsGeneral holds the short cut for traces of one document
+// against the general way.
+func TestOnePathEqualsGeneral(t *testing.T) {
+	seeds(t, 3000, func(t *testing.T, rng *rand.Rand) {
+		docs := chaos(rng)[:1]
+		docs[0].Segment.Subsegments = nil
+		one, general := assembleOne(propertyTrace, &docs[0]), assemble(propertyTrace, docs)
+		if got, want := describe(one), describe(general); got != want {
+			t.Errorf("short cut\n%s\ngeneral\n%s", got, want)
+		}
+		if got, want := one.Documents(true), general.Documents(true); !reflect.DeepEqual(got, want) {
+			t.Errorf("documents\n%s\nwant\n%s", got, want)
+		}
+		if got, want := one.Row(), general.Row(); !reflect.DeepEqual(got, want) {
+			t.Errorf("row\n%+v\nwant\n%+v", got, want)
+		}
+		checkTrace(t, one)
+	})
+}
+
+// TestAssembleDoesNotChangeItsInput assembles the same documents twice.
+func TestAssembleDoesNotChangeItsInput(t *testing.T) {
+	seeds(t, 500, func(t *testing.T, rng *rand.Rand) {
+		docs := chaos(rng)
+		var before []string
+		for _, d := range docs {
+			before = append(before, string(d.Segment.AppendDocument(nil)))
+		}
+		kept := slices.Clone(docs)
+		first := Assemble(propertyTrace, docs)
+		text := describe(first)
+		shown := first.Documents(true)
+		if again := Assemble(propertyTrace, docs); describe(again) != text || !reflect.DeepEqual(again.Documents(true), shown) {
+			t.Error("the second time gives another trace")
+		}
+		if !reflect.DeepEqual(docs, kept) {
+			t.Error("documents were changed")
+		}
+		for i, d := range docs {
+			if after := string(d.Segment.AppendDocument(nil)); after != before[i] {
+				t.Errorf("document changed from\n%s\nto\n%s", before[i], after)
+			}
+		}
+	})
+}
+
+// TestAnyArrivalGivesTheTree splits a tree into documents, adds unfinished
+// versions and duplicates, and has them arrive in any order: the tree comes
+// back whole.
+func TestAnyArrivalGivesTheTree(t *testing.T) {
+	seeds(t, 5000, func(t *testing.T, rng *rand.Rand) {
+		next := 0
+		var docs []*segment.Segment
+		truth := map[segment.SegmentID]segment.SegmentID{} // child to parent
+		// grow makes an entity with everything below it; independent children
+		// become documents of their own.
+		var grow func(kind segment.Kind, parent segment.SegmentID, depth int) *segment.Segment
+		grow = func(kind segment.Kind, parent segment.SegmentID, depth int) *segment.Segment {
+			next++
+			s := &segment.Segment{Kind: kind, ID: segment.SegmentID(next), Name: "s", StartTime: 1, EndTime: float64(100 + next)}
+			if kind != segment.KindNested {
+				s.TraceID = propertyTrace
+			}
+			if kind == segment.KindSubsegment {
+				s.HasParent, s.ParentID = true, parent
+			}
+			truth[s.ID] = parent
+			for depth > 0 && rng.IntN(3) > 0 && next < 40 {
+				if rng.IntN(2) == 0 {
+					s.Subsegments = append(s.Subsegments, grow(segment.KindNested, s.ID, depth-1))
+				} else {
+					docs = append(docs, grow(segment.KindSubsegment, s.ID, depth-1))
+				}
+			}
+			return s
+		}
+		for range 1 + rng.IntN(2) {
+			docs = append(docs, grow(segment.KindSegment, 0, 4))
+		}
+		// unfinished returns an earlier version of s: fewer children, open ones too.
+		var unfinished func(s *segment.Segment) *segment.Segment
+		unfinished = func(s *segment.Segment) *segment.Segment {
+			c := *s
+			c.InProgress, c.EndTime, c.Subsegments = true, 0, nil
+			for _, sub := range s.Subsegments {
+				switch rng.IntN(3) {
+				case 0:
+					c.Subsegments = append(c.Subsegments, sub)
+				case 1:
+					c.Subsegments = append(c.Subsegments, unfinished(sub))
+				}
+			}
+			return &c
+		}
+		for _, s := range slices.Clone(docs) {
+			for range rng.IntN(3) {
+				docs = append(docs, unfinished(s))
+			}
+			if rng.IntN(4) == 0 {
+				c := *s
+				docs = append(docs, &c)
+			}
+		}
+		rng.Shuffle(len(docs), func(i, j int) { docs[i], docs[j] = docs[j], docs[i] })
+		var h history
+		for len(docs) > 0 {
+			n := 1 + rng.IntN(len(docs))
+			h.add(0, docs[:n]...)
+			docs = docs[n:]
+		}
+		tr := Assemble(propertyTrace, h.docs)
+		if len(tr.visible) != len(truth) || len(tr.hidden) != 0 {
+			t.Errorf("%d entities and %d orphans, want %d", len(tr.visible), len(tr.hidden), len(truth))
+		}
+		for _, e := range tr.visible {
+			if e.Segment.InProgress || e.Segment.EndTime != float64(100+e.Segment.ID) {
+				t.Errorf("%s: version ends at %v, in progress %t", e.Segment.ID, e.Segment.EndTime, e.Segment.InProgress)
+			}
+			parent := segment.SegmentID(0)
+			if e.Parent != nil {
+				parent = e.Parent.Segment.ID
+			}
+			if parent != truth[e.Segment.ID] {
+				t.Errorf("%s hangs under %s, want %s", e.Segment.ID, parent, truth[e.Segment.ID])
+			}
+		}
+	})
+}
