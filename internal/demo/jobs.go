@@ -104,7 +104,7 @@ func (g *Generator) workQueue() {
 				str("aws.xray.reserved.reference_type", "parent"),
 				rawJSON("aws.xray.reserved.names", `["orders"]`),
 				str("aws.xray.reserved.type", origins[onBeanstalk]),
-				number("aws.xray.reserved.received_event_end_time", float64(at/1000)/1000),
+				number("aws.xray.reserved.received_event_end_time", float64(m.at/1000)/1000),
 				number("aws.xray.reserved.dwell_end_time", float64(at/1000)/1000),
 			}}
 		}
