@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Measures this build of Roentgen. See README.md beside this file.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+what=${1:-all}
+bin=$PWD/bin/roentgen
+[ -x "$bin" ] || CGO_ENABLED=0 go build -o "$bin" ./cmd/roentgen
+scratch=$(mktemp -d)
+server=
+cleanup() {
+  if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
+  rm -rf "$scratch"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+now_ms() { date +%s%3N; }
+
+# start DIR: starts a server on the folder and sets server, endpoint and took (ms to readiness).
+start() {
+  port=$(free_port)
+  endpoint=http://127.0.0.1:$port
+  local began
+  began=$(now_ms)
+  "$bin" serve --listen "127.0.0.1:$port" --data-dir "$1" >"$scratch/log" 2>&1 &
+  server=$!
+  until curl -fs -o /dev/null "$endpoint/-/ready"; do
+    kill -0 "$server" 2>/dev/null || { cat "$scratch/log" >&2; exit 1; }
+    sleep 0.002
+  done
+  took=$(($(now_ms) - began))
+}
+stop() { kill "$server"; wait "$server" || true; server=; }
+resident() { awk '/^VmRSS/ { printf "%.1f MB", $2 * 1024 / 1e6 }' "/proc/$server/status"; }
+
+about() {
+  echo "Measured $(date -u +%Y-%m-%d) on commit $(git rev-parse --short HEAD), $(nproc) cores of $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r | cut -d- -f1), $(go version | cut -d' ' -f3)."
+  echo
+}
+
+ingest() { "$bin" bench suite --scratch "$scratch" "$@"; }
+
+read_traces() {
+  local n=$1 dir=$scratch/read
+  start "$dir"
+  echo "loading $n documents of 1 KB ..." >&2
+  "$bin" bench ingest --endpoint "$endpoint" --documents "$n" --size 1000 --batch 500 --clients 4 --ids "$scratch/ids" --pid "$server" | sed 's/^/- load: /'
+  for clients in 1 8; do
+    "$bin" bench read --endpoint "$endpoint" --ids "$scratch/ids" --reads 20000 --clients "$clients" | sed "s/^/- $n documents, $clients clients: /"
+  done
+  echo "- resident memory after: $(resident)"
+  stop
+  echo "- data folder: $(du -sm "$dir" | cut -f1) MB"
+  start "$dir"
+  echo "- start-up on $n documents: $took ms to /-/ready"
+  "$bin" bench read --endpoint "$endpoint" --ids "$scratch/ids" --reads 20000 --clients 1 | sed "s/^/- $n documents, after a restart, 1 client: /"
+  stop
+  rm -rf "$dir"
+}
+
+start_up() {
+  for i in 1 2 3 4 5; do
+    rm -rf "$scratch/empty"
+    start "$scratch/empty"
+    sleep 2
+    echo "- empty folder, run $i: ready after $took ms (with the polling client's own start), $(resident) resident 2 s later"
+    stop
+  done
+}
+
+about
+case $what in
+  quick) ingest --duration 5s --sink 2s --only 'batches of 50, 8 clients' ;;
+  ingest) ingest "${@:2}" ;;
+  read) read_traces "${2:-1000000}" ;;
+  start) start_up ;;
+  all) ingest; echo; read_traces 1000000; echo; start_up ;;
+  *) echo "usage: $0 [quick|ingest|read N|start|all]" >&2; exit 2 ;;
+esac
