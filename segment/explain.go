@@ -47,7 +47,7 @@ func (e *explainer) path() string {
 	return p
 }
 
-// push and pop keep the steps; beyond some depth nobody reads them.
+// push and pop keep the steps.
 func (e *explainer) push(step string) { e.steps = append(e.steps, step) }
 func (e *explainer) pop()             { e.steps = e.steps[:len(e.steps)-1] }
 
@@ -63,11 +63,16 @@ func (e *explainer) seen(i int) string {
 	return quoteRune(r)
 }
 
+const aValue = "a value"
+
 const brokenOff = "send the whole document: it seems to have been cut, by a size limit on its way perhaps"
 
 // expected fails with what should stand at i.
 func (e *explainer) expected(i int, what string) int {
 	if i >= len(e.data) {
+		if len(e.steps) == 0 && what == aValue {
+			return e.fail(i, "the document is empty", "send one JSON object: a segment or a subsegment")
+		}
 		return e.fail(i, "the text ends where "+what+" is expected", brokenOff)
 	}
 	remedy := "write the document with a JSON library"
@@ -85,7 +90,7 @@ func (e *explainer) expected(i int, what string) int {
 	case 0:
 		remedy = "take out the NUL bytes within the document"
 	}
-	return e.fail(i, e.seen(i)+" stands where "+what+" is expected", remedy)
+	return e.fail(i, "found "+e.seen(i)+" where "+what+" is expected", remedy)
 }
 
 func (e *explainer) value(i, depth int) int {
@@ -112,7 +117,7 @@ func (e *explainer) value(i, depth int) int {
 	if i < len(d) && (d[i] == '-' || isDigit(d[i])) && at > i {
 		return e.expected(at, "a digit of a number")
 	}
-	return e.expected(at, "a value")
+	return e.expected(at, aValue)
 }
 
 func (e *explainer) text(i int) int {

@@ -594,7 +594,7 @@ func (c *checker) check(s *Segment, nested bool) *Refusal {
 		body, ok = c.body(fieldTraceID)
 		if !ok || len(body) == 0 {
 			return c.refuse(CodeMissingTraceID, fieldTraceID, "",
-				`add the trace's id, such as "1-581cf771-a006649127e371903a2de979"`)
+				`add the trace's id, such as "1-6921c0de-4d1a9be02f77c6510e83aa24"`)
 		}
 		if s.TraceID, ok = parseTraceID(body); !ok {
 			if s.TraceID, ok = parseTraceID(decodeString(body)); !ok {
@@ -611,7 +611,7 @@ func (c *checker) check(s *Segment, nested bool) *Refusal {
 	switch s.StartTime, ok = c.time(fieldStartTime); {
 	case c.spans[fieldStartTime].end == 0 || c.raw(fieldStartTime).Type() != TypeNumber:
 		return c.refuse(CodeMissingStartTime, fieldStartTime, "",
-			"add the time at which the work began, in seconds since 1970, as a number such as 1478293361.271")
+			"add the time at which the work began, in seconds since 1970, as a number such as 1763819742.518")
 	case !ok:
 		return c.refuse(CodeInvalidStartTime, fieldStartTime,
 			"start_time is "+clip(c.raw(fieldStartTime))+", which is no time",
