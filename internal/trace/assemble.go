@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -53,6 +54,9 @@ type assembly struct {
 	ord    int
 	lapsed []*node // suspended by the document being replayed
 	stack  []*node
+
+	seen int // nested entities in the documents replayed so far
+	work int // nodes suspended and restored so far
 }
 
 // Below this number of nodes a search through all of them beats a map.
@@ -160,8 +164,13 @@ func (a *assembly) replay(d *Document) bool {
 	n := a.find(d.Segment.ID)
 	if n == nil {
 		n = a.add(d.Segment)
-	} else if n.state == inForce && !n.Segment.InProgress {
-		return false
+	} else if n.state == inForce {
+		if !n.Segment.InProgress {
+			return false
+		}
+		if same(n.Segment, d.Segment) && a.holdsAll(n) {
+			return false // sent once more, by a client that heard no answer
+		}
 	}
 	a.doc = d
 	a.accept(n, d.Segment, nil)
@@ -171,6 +180,38 @@ func (a *assembly) replay(d *Document) bool {
 		}
 	}
 	a.lapsed = a.lapsed[:0]
+	return true
+}
+
+// holdsAll reports whether everything that n's version nests is in force as
+// that version has it.
+func (a *assembly) holdsAll(n *node) bool {
+	for _, s := range n.Segment.Subsegments {
+		m := a.find(s.ID)
+		if !owns(n, m) || m.state != inForce || m.Segment != s || !a.holdsAll(m) {
+			return false
+		}
+	}
+	return true
+}
+
+// same reports whether two versions say the same.
+func same(x, y *segment.Segment) bool {
+	if x.Kind != y.Kind || x.ID != y.ID || x.ParentID != y.ParentID || x.HasParent != y.HasParent ||
+		x.Name != y.Name || x.StartTime != y.StartTime || x.EndTime != y.EndTime || x.InProgress != y.InProgress ||
+		x.Error != y.Error || x.Fault != y.Fault || x.Throttle != y.Throttle || x.Inferred != y.Inferred ||
+		x.Namespace != y.Namespace || x.Origin != y.Origin || x.User != y.User || x.ResourceARN != y.ResourceARN ||
+		!bytes.Equal(x.HTTP, y.HTTP) || !bytes.Equal(x.AWS, y.AWS) || !bytes.Equal(x.Service, y.Service) ||
+		!bytes.Equal(x.SQL, y.SQL) || !bytes.Equal(x.Cause, y.Cause) || !bytes.Equal(x.Annotations, y.Annotations) ||
+		!bytes.Equal(x.Metadata, y.Metadata) || !bytes.Equal(x.Links, y.Links) ||
+		!bytes.Equal(x.PrecursorIDs, y.PrecursorIDs) || len(x.Subsegments) != len(y.Subsegments) {
+		return false
+	}
+	for i := range x.Subsegments {
+		if !same(x.Subsegments[i], y.Subsegments[i]) {
+			return false
+		}
+	}
 	return true
 }
 
@@ -193,6 +234,7 @@ func (a *assembly) accept(n *node, s *segment.Segment, parent *node) {
 
 // nested takes in s, which parent's version holds.
 func (a *assembly) nested(s *segment.Segment, parent *node) {
+	a.seen++
 	n := a.find(s.ID)
 	switch {
 	case n == nil:
@@ -201,6 +243,7 @@ func (a *assembly) nested(s *segment.Segment, parent *node) {
 		return // nothing is nested in itself
 	case n.state == absent || n.Segment.InProgress:
 		// s takes the place of nothing, or of what was in progress.
+	case n.state == suspended && a.overworked():
 	case n.state == suspended:
 		a.restore(n, parent)
 		return
@@ -209,6 +252,13 @@ func (a *assembly) nested(s *segment.Segment, parent *node) {
 	}
 	a.accept(n, s, parent)
 }
+
+// overworked reports whether suspending and restoring takes far more than the
+// documents account for. Honest senders list what they hold, so that the two
+// go together. But a small document can also bring back a huge tree that an
+// earlier one sent, again and again; from here on the copies that such
+// documents carry are taken instead, which keeps assembly linear.
+func (a *assembly) overworked() bool { return a.work > 64*a.seen+1<<16 }
 
 // owns reports whether m's version is one that n's version holds. Everything
 // that n holds is listed among the subsegments of n's version; what is listed
@@ -226,6 +276,7 @@ func (a *assembly) suspendOwned(n *node) {
 		stack = stack[:len(stack)-1]
 		for _, s := range n.Segment.Subsegments {
 			if m := a.find(s.ID); owns(n, m) && m.state == inForce {
+				a.work++
 				m.state = suspended
 				a.lapsed = append(a.lapsed, m)
 				stack = append(stack, m)
@@ -245,6 +296,7 @@ func (a *assembly) restore(n, parent *node) {
 		stack = stack[:len(stack)-1]
 		for _, s := range n.Segment.Subsegments {
 			if m := a.find(s.ID); owns(n, m) && m.state == suspended {
+				a.work++
 				m.state = inForce
 				stack = append(stack, m)
 			}

@@ -146,18 +146,17 @@ func TestRecordedSummary(t *testing.T) {
 func TestSDKStreams(t *testing.T) {
 	dir := shared(t, "corpus/sdk-output")
 	for _, c := range []struct {
-		file             string
-		datagrams        int
-		segments, orphan int
-		entities         int
+		file            string
+		docs, entities  int
+		depth, inferred int
 	}{
-		{"go/aws-sdk-v1-s3-sqs-lambda.datagrams.jsonl", 0, 1, 0, 0},
-		{"go/streaming-nested-open-parent.datagrams.jsonl", 0, 1, 0, 0},
-		{"java/streaming-over-100.datagrams.jsonl", 0, 1, 0, 0},
-		{"node/in-progress-subsegment-independent.datagrams.jsonl", 0, 1, 0, 0},
-		{"python/streaming-over-30-threshold.datagrams.jsonl", 0, 1, 0, 0},
-		{"ruby/in-progress-then-complete.datagrams.jsonl", 0, 1, 0, 0},
-		{"ruby/streaming-nested-open-parent.datagrams.jsonl", 0, 1, 0, 0},
+		{"go/aws-sdk-v1-s3-sqs-lambda.datagrams.jsonl", 7, 27, 5, 4},
+		{"go/streaming-nested-open-parent.datagrams.jsonl", 12, 32, 3, 0},
+		{"java/streaming-over-100.datagrams.jsonl", 102, 131, 2, 0},
+		{"node/in-progress-subsegment-independent.datagrams.jsonl", 2, 2, 2, 0},
+		{"python/streaming-over-30-threshold.datagrams.jsonl", 94, 121, 2, 0},
+		{"ruby/in-progress-then-complete.datagrams.jsonl", 2, 1, 1, 0},
+		{"ruby/streaming-nested-open-parent.datagrams.jsonl", 18, 26, 4, 0},
 	} {
 		data, err := os.ReadFile(filepath.Join(dir, c.file))
 		if err != nil {
@@ -173,11 +172,11 @@ func TestSDKStreams(t *testing.T) {
 			}
 			_, doc, _ := strings.Cut(datagram, "\n")
 			h.add(0, parse(t, doc))
-			var any any
-			if err := json.Unmarshal([]byte(doc), &any); err != nil {
+			var value any
+			if err := json.Unmarshal([]byte(doc), &value); err != nil {
 				t.Fatal(err)
 			}
-			collectIDs(any, ids)
+			collectIDs(value, ids)
 		}
 		tr := Assemble(h.docs[0].Segment.TraceID, h.docs)
 		depth := 0
@@ -188,7 +187,30 @@ func TestSDKStreams(t *testing.T) {
 			}
 			depth = max(depth, n)
 		}
-		t.Logf("%s: %d datagrams, %d ids; %d segments, %d orphans, %d entities, %d inferred, depth %d, revision %d, services %v", c.file, len(h.docs), len(ids), len(tr.Segments), len(tr.Orphans), len(tr.visible), len(tr.Inferred), depth, tr.Revision, tr.Row().Services)
+		if len(h.docs) != c.docs || len(tr.visible) != c.entities || depth != c.depth || len(tr.Inferred) != c.inferred {
+			t.Errorf("%s: %d documents, %d entities, depth %d, %d inferred; want %+v",
+				c.file, len(h.docs), len(tr.visible), depth, len(tr.Inferred), c)
+		}
+		// The recorded Ruby program sent its open segment twice and never closed it.
+		open := strings.HasPrefix(c.file, "ruby/in-progress")
+		revision := len(h.docs)
+		if open {
+			revision = 1
+		}
+		if len(tr.Segments) != 1 || len(tr.Orphans) != 0 || tr.Revision != revision {
+			t.Errorf("%s: %d segments, %d orphans, revision %d", c.file, len(tr.Segments), len(tr.Orphans), tr.Revision)
+		}
+		for _, e := range tr.visible {
+			delete(ids, e.Segment.ID.String())
+		}
+		if len(ids) != 0 {
+			t.Errorf("%s: %v are missing", c.file, ids)
+		}
+		row := tr.Row()
+		if row.HasDuration == open || !row.HasRoot || row.InProgress != open {
+			t.Errorf("%s: row %+v", c.file, row)
+		}
+		checkCodec(t, row)
 	}
 }
 

@@ -40,7 +40,7 @@ type model struct {
 func newModel(docs []Document) *model {
 	m := &model{world: map[segment.SegmentID]modelEntity{}, puts: map[uint64]bool{}}
 	for _, d := range docs {
-		if e, ok := m.world[d.Segment.ID]; ok && !e.version.InProgress {
+		if e, ok := m.world[d.Segment.ID]; ok && (!e.version.InProgress || reflect.DeepEqual(e.version, d.Segment) && m.whole(e.version)) {
 			continue
 		}
 		m.puts[d.Put], m.changed = true, d.Received
@@ -49,6 +49,16 @@ func newModel(docs []Document) *model {
 	}
 	m.attach()
 	return m
+}
+
+// whole reports whether all that a version nests is held by it.
+func (m *model) whole(version *segment.Segment) bool {
+	for _, sub := range version.Subsegments {
+		if e := m.world[sub.ID]; e.version != sub || e.holder != version || !m.whole(sub) {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *model) hold(d Document, s, holder *segment.Segment, path []segment.SegmentID) {
@@ -267,13 +277,26 @@ func chaos(rng *rand.Rand) []Document {
 			kind = segment.KindSegment
 		}
 		put += uint64(rng.IntN(2))
-		d := Document{Seq: uint64(10 + 3*i), Put: put, Received: rng.Int64N(1e6), Segment: make(kind, rng.IntN(4))}
+		s := make(kind, rng.IntN(4))
+		if i > 0 && rng.IntN(4) == 0 {
+			s = clone(docs[rng.IntN(i)].Segment) // sent once more
+		}
+		d := Document{Seq: uint64(10 + 3*i), Put: put, Received: rng.Int64N(1e6), Segment: s}
 		if rng.IntN(20) == 0 {
 			d.Put-- // puts that are interleaved
 		}
 		docs = append(docs, d)
 	}
 	return docs
+}
+
+func clone(s *segment.Segment) *segment.Segment {
+	c := *s
+	c.Subsegments = nil
+	for _, sub := range s.Subsegments {
+		c.Subsegments = append(c.Subsegments, clone(sub))
+	}
+	return &c
 }
 
 // seeds runs fn with many seeds and names the one that failed.
