@@ -1,0 +1,234 @@
+package xrayapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/xray"
+	"github.com/aws/aws-sdk-go-v2/service/xray/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/roentgen-io/roentgen/internal/tracestore"
+	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
+)
+
+// sdk returns the AWS client for a fixture; it does not try again by itself.
+func sdk(f *fixture) *xray.Client {
+	return xray.New(xray.Options{
+		Region:       "eu-central-1",
+		BaseEndpoint: aws.String(f.URL),
+		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+		HTTPClient:   f.Client(),
+		Retryer:      aws.NopRetryer{},
+	})
+}
+
+// TestSDK puts and reads back through the official client.
+func TestSDK(t *testing.T) {
+	f := serve(t, nil, nil)
+	client, ctx := sdk(f), context.Background()
+
+	put, err := client.PutTraceSegments(ctx, &xray.PutTraceSegmentsInput{TraceSegmentDocuments: []string{
+		`{"trace_id":"1-6ab38001-0123456789abcdef01234567","id":"00000000000000aa","name":"till é &","start_time":1000,"end_time":1002.25,"annotations":{"paid":true,"sum":12.5,"who":"Ada"},"user":"ada","http":{"request":{"method":"POST","url":"http://till/pay"},"response":{"status":429}},"error":true,"throttle":true}`,
+		`{"trace_id":"1-6ab38001-0123456789abcdef01234567","id":"00000000000000ab","parent_id":"00000000000000aa","type":"subsegment","name":"stock","namespace":"remote","start_time":1000.5,"end_time":1001}`,
+		`{"id":"zz"}`,
+		`nonsense`,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(put.UnprocessedTraceSegments) != 2 || aws.ToString(put.UnprocessedTraceSegments[0].Id) != "zz" || *put.UnprocessedTraceSegments[0].ErrorCode != "InvalidId" ||
+		put.UnprocessedTraceSegments[1].Id != nil || *put.UnprocessedTraceSegments[1].Message != "Invalid segment. ErrorCode: ParseError" {
+		t.Errorf("unprocessed: %+v", put.UnprocessedTraceSegments)
+	}
+
+	get, err := client.BatchGetTraces(ctx, &xray.BatchGetTracesInput{TraceIds: []string{"1-6ab38001-0123456789abcdef01234567", "1-6ab38001-00000000000000000000beef"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(get.Traces) != 1 || *get.Traces[0].Duration != 2.25 || *get.Traces[0].LimitExceeded || len(get.Traces[0].Segments) != 2 || get.NextToken != nil || len(get.UnprocessedTraceIds) != 0 {
+		t.Fatalf("traces: %+v", get)
+	}
+	if got, want := *get.Traces[0].Segments[0].Document, `{"id":"00000000000000aa","name":"till é &","start_time":1000.0,"trace_id":"1-6ab38001-0123456789abcdef01234567","end_time":1002.25,`; len(got) < len(want) || got[:len(want)] != want {
+		t.Errorf("document: %s", got)
+	}
+
+	sum, err := client.GetTraceSummaries(ctx, &xray.GetTraceSummariesInput{StartTime: aws.Time(time.Unix(999, 500e6)), EndTime: aws.Time(time.Unix(1001, 0)), TimeRangeType: types.TimeRangeTypeTraceId})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sum.TraceSummaries) != 1 || *sum.TracesProcessedCount != 1 || !sum.ApproximateTime.Equal(time.Unix(999, 0)) {
+		t.Fatalf("summaries: %+v", sum)
+	}
+	s := sum.TraceSummaries[0]
+	if !*s.HasThrottle || *s.HasError || *s.HasFault || *s.IsPartial || *s.Duration != 2.25 || *s.ResponseTime != 2.25 || s.Revision != 1 ||
+		*s.Http.HttpMethod != "POST" || *s.Http.HttpStatus != 429 || s.Http.ClientIp != nil || *s.EntryPoint.Name != `till é &` || *s.Users[0].UserName != "ada" ||
+		!s.StartTime.Equal(time.Unix(1000, 0)) || len(s.ServiceIds) != 3 || s.MatchedEventTime != nil {
+		t.Errorf("summary: %+v", s)
+	}
+	values := map[string]types.AnnotationValue{}
+	for key, list := range s.Annotations {
+		if len(list) != 1 {
+			t.Errorf("%s has %d values", key, len(list))
+		}
+		values[key] = list[0].AnnotationValue
+	}
+	if v, ok := values["paid"].(*types.AnnotationValueMemberBooleanValue); !ok || !v.Value {
+		t.Errorf("paid: %+v", values["paid"])
+	}
+	if v, ok := values["sum"].(*types.AnnotationValueMemberNumberValue); !ok || v.Value != 12.5 {
+		t.Errorf("sum: %+v", values["sum"])
+	}
+	if v, ok := values["who"].(*types.AnnotationValueMemberStringValue); !ok || v.Value != "Ada" {
+		t.Errorf("who: %+v", values["who"])
+	}
+
+	if _, err := client.PutTelemetryRecords(ctx, &xray.PutTelemetryRecordsInput{
+		Hostname:         aws.String("box"),
+		TelemetryRecords: []types.TelemetryRecord{{Timestamp: aws.Time(time.Unix(5, 0)), SegmentsReceivedCount: aws.Int32(7), BackendConnectionErrors: &types.BackendConnectionErrors{HTTPCode5XXCount: aws.Int32(3)}}},
+	}); err != nil {
+		t.Error(err)
+	}
+	if got := f.handler.Telemetry(); len(got) != 1 || got[0].Hostname != "box" || got[0].Received != 7 || got[0].HTTP5XX != 3 || got[0].Timestamp != 5 {
+		t.Errorf("telemetry: %+v", got)
+	}
+	rules, err := client.GetSamplingRules(ctx, &xray.GetSamplingRulesInput{})
+	if err != nil || len(rules.SamplingRuleRecords) != 1 || *rules.SamplingRuleRecords[0].SamplingRule.RuleName != "Default" || rules.SamplingRuleRecords[0].SamplingRule.FixedRate != 0.05 {
+		t.Errorf("rules: %+v %v", rules, err)
+	}
+	targets, err := client.GetSamplingTargets(ctx, &xray.GetSamplingTargetsInput{SamplingStatisticsDocuments: []types.SamplingStatisticsDocument{{
+		RuleName: aws.String("Default"), ClientID: aws.String("0123456789abcdef01234567"), Timestamp: aws.Time(time.Now()), RequestCount: 1, SampledCount: 1,
+	}}})
+	if err != nil || len(targets.SamplingTargetDocuments) != 1 || targets.SamplingTargetDocuments[0].FixedRate != 0.05 || targets.SamplingTargetDocuments[0].ReservoirQuota != nil {
+		t.Errorf("targets: %+v %v", targets, err)
+	}
+	groups, err := client.GetGroups(ctx, &xray.GetGroupsInput{})
+	if err != nil || len(groups.Groups) != 1 || *groups.Groups[0].GroupName != "Default" {
+		t.Errorf("groups: %+v %v", groups, err)
+	}
+	enc, err := client.GetEncryptionConfig(ctx, &xray.GetEncryptionConfigInput{})
+	if err != nil || enc.EncryptionConfig.Status != types.EncryptionStatusActive || enc.EncryptionConfig.Type != types.EncryptionTypeNone {
+		t.Errorf("encryption: %+v %v", enc, err)
+	}
+}
+
+// TestSDKErrors checks that the client's types of errors come out.
+func TestSDKErrors(t *testing.T) {
+	s := &faultyStore{Store: memstore.New()}
+	f := serve(t, s, nil)
+	client, ctx := sdk(f), context.Background()
+
+	var invalid *types.InvalidRequestException
+	_, err := client.BatchGetTraces(ctx, &xray.BatchGetTracesInput{TraceIds: []string{"nonsense"}})
+	if !errors.As(err, &invalid) || *invalid.Message != "Invalid trace id nonsense: incorrect id format" {
+		t.Errorf("%v", err)
+	}
+	s.write = tracestore.ErrOverloaded
+	var throttled *types.ThrottledException
+	_, err = client.PutTraceSegments(ctx, &xray.PutTraceSegmentsInput{TraceSegmentDocuments: []string{`{"trace_id":"1-6ab38001-0123456789abcdef01234567","id":"00000000000000aa","name":"x","start_time":1,"end_time":1}`}})
+	if !errors.As(err, &throttled) {
+		t.Errorf("%v", err)
+	}
+	s.write = tracestore.ErrNoSpace
+	var api smithy.APIError
+	_, err = client.PutTraceSegments(ctx, &xray.PutTraceSegmentsInput{TraceSegmentDocuments: []string{`{"trace_id":"1-6ab38001-0123456789abcdef01234567","id":"00000000000000aa","name":"x","start_time":1,"end_time":1}`}})
+	if !errors.As(err, &api) || api.ErrorCode() != "ServiceUnavailableException" || api.ErrorFault() == smithy.FaultClient {
+		t.Errorf("%v", err)
+	}
+	_, err = client.GetSamplingTargets(ctx, &xray.GetSamplingTargetsInput{SamplingStatisticsDocuments: []types.SamplingStatisticsDocument{{
+		RuleName: aws.String("Default"), ClientID: aws.String("short"), Timestamp: aws.Time(time.Now()),
+	}}})
+	if !errors.As(err, &api) || api.ErrorCode() != "ValidationException" || api.ErrorMessage() == "" {
+		t.Errorf("%v", err)
+	}
+	_, err = client.GetServiceGraph(ctx, &xray.GetServiceGraphInput{StartTime: aws.Time(time.Unix(1, 0)), EndTime: aws.Time(time.Unix(2, 0))})
+	if !errors.As(err, &api) || api.ErrorCode() != "NotImplementedException" {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSDKDoesNotRepeat checks that a client with the usual retries asks only
+// once for what is not built yet.
+func TestSDKDoesNotRepeat(t *testing.T) {
+	f := serve(t, nil, nil)
+	calls := &countingClient{HTTPClient: f.Client()}
+	client := xray.New(xray.Options{
+		Region: "eu-central-1", BaseEndpoint: aws.String(f.URL + "/base/"), HTTPClient: calls,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+	})
+	_, err := client.GetInsightSummaries(context.Background(), &xray.GetInsightSummariesInput{StartTime: aws.Time(time.Unix(1, 0)), EndTime: aws.Time(time.Unix(2, 0))})
+	var api smithy.APIError
+	if !errors.As(err, &api) || api.ErrorCode() != "NotImplementedException" || calls.n != 1 {
+		t.Errorf("%d calls, %v", calls.n, err)
+	}
+}
+
+type countingClient struct {
+	xray.HTTPClient
+	n int
+}
+
+func (c *countingClient) Do(r *http.Request) (*http.Response, error) {
+	c.n++
+	return c.HTTPClient.Do(r)
+}
+
+// TestSDKPaginator reads many traces through all three clocks while others
+// arrive, and wants each once.
+func TestSDKPaginator(t *testing.T) {
+	now := time.Unix(1795356000, 0)
+	f := serve(t, nil, nil)
+	client, ctx := sdk(f), context.Background()
+	const n = 450
+	put := func(from, to int) {
+		var docs []string
+		for i := from; i < to; i++ {
+			docs = append(docs, fmt.Sprintf(`{"trace_id":"1-6ab38001-%024x","id":"00000000000000aa","name":"n","start_time":%d.5,"end_time":%d.75}`, i, 1795355000+i%300, 1795355000+i%300))
+		}
+		f.put(t, docs...)
+	}
+	put(0, n)
+	for clock, window := range map[types.TimeRangeType][2]time.Time{
+		types.TimeRangeTypeTraceId: {now.Add(-time.Hour), now},
+		types.TimeRangeTypeService: {now.Add(-time.Hour), now},
+		types.TimeRangeTypeEvent:   {now, now.Add(time.Second)},
+	} {
+		p := xray.NewGetTraceSummariesPaginator(client, &xray.GetTraceSummariesInput{StartTime: aws.Time(window[0]), EndTime: aws.Time(window[1]), TimeRangeType: clock})
+		seen := map[string]int{}
+		pages, processed := 0, int64(0)
+		for p.HasMorePages() {
+			page, err := p.NextPage(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages++
+			processed += *page.TracesProcessedCount
+			for _, s := range page.TraceSummaries {
+				seen[*s.Id]++
+				if has := s.MatchedEventTime != nil; has != (clock != types.TimeRangeTypeTraceId) || has && !s.MatchedEventTime.Equal(now) {
+					t.Fatalf("%s: MatchedEventTime %v", clock, s.MatchedEventTime)
+				}
+			}
+			put(n+pages*1000, n+pages*1000+1) // begins later than the question: on no page
+		}
+		old := 0
+		for id, times := range seen {
+			if times != 1 {
+				t.Errorf("%s: %s came %d times", clock, id, times)
+			}
+			var i int
+			if fmt.Sscanf(id, "1-6ab38001-%x", &i); i < n {
+				old++
+			}
+		}
+		if old != n || pages < 3 || processed != int64(len(seen)) {
+			t.Errorf("%s: %d of %d traces on %d pages, %d processed", clock, old, n, pages, processed)
+		}
+	}
+}
