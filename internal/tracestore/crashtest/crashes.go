@@ -1,0 +1,283 @@
+package crashtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/roentgen-io/roentgen/internal/tracestore"
+	"github.com/roentgen-io/roentgen/internal/tracestore/storetest"
+)
+
+// load is a number of writers on one store. Their model's random numbers come
+// out in the order in which they happen to ask.
+type load struct {
+	stop  chan struct{}
+	group sync.WaitGroup
+	acks  atomic.Int64
+	bad   atomic.Pointer[error] // an error of Write that tolerate did not take
+}
+
+// startLoad starts writers that go on until end is called, or so many puts are
+// acknowledged that checking them would take the run's time. An error ends a
+// writer, unless tolerate takes it: then it tries again with other documents.
+func startLoad(m *model, s tracestore.Store, writers int, enough int64, tolerate func(error) bool) *load {
+	l := &load{stop: make(chan struct{})}
+	for range writers {
+		l.group.Go(func() {
+			for l.acks.Load() < enough {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				ctx, cancel := soon()
+				_, err := m.write(ctx, s, 4)
+				late := ctx.Err() != nil
+				cancel()
+				switch {
+				case err == nil:
+					l.acks.Add(1)
+				case late || !tolerate(err):
+					l.bad.CompareAndSwap(nil, &err)
+					return
+				default:
+					time.Sleep(2 * time.Millisecond)
+				}
+				if enough > 1000 {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) end() error {
+	close(l.stop)
+	if err := within("ending the writers", func() error { l.group.Wait(); return nil }); err != nil {
+		return err
+	}
+	if err := l.bad.Load(); err != nil {
+		return fmt.Errorf("Write: %w", *err)
+	}
+	return nil
+}
+
+// CrashAnywhere cuts the power at random moments under concurrent writers, with
+// nothing failing before, many times in a row: each life begins with what the
+// crash before has left.
+func CrashAnywhere(t *testing.T, e Engine) {
+	seed := storetest.Seed(t)
+	chains, lives := 4, 8
+	switch {
+	case full():
+		chains, lives = 40, 20
+	case testing.Short():
+		chains, lives = 1, 5
+	}
+	for chain := range chains {
+		acks, err := e.chain(seed, uint64(chain), lives)
+		if err != nil {
+			t.Fatalf("seed %d, chain %d: %v", seed, chain, err)
+		}
+		if acks == 0 {
+			t.Fatal("no Write was acknowledged in all lives: nothing was tested")
+		}
+		t.Logf("chain %d: %d lives, %d acknowledged puts", chain, lives, acks)
+	}
+}
+
+// chain lives and crashes so many times, checks what is left each time, and
+// returns how many puts were acknowledged.
+func (e Engine) chain(seed, number uint64, lives int) (acks int64, err error) {
+	rng := rand.New(rand.NewPCG(seed, number))
+	m := newModel(rand.New(rand.NewPCG(seed, 1000+number)))
+	mem := vfs.NewCrashableMem()
+	var outcomes []outcome
+	for life := range lives {
+		s, err := e.open(mem)
+		if err != nil {
+			return acks, fmt.Errorf("life %d: open: %w", life, err)
+		}
+		if life > 0 && rng.IntN(3) == 0 { // the next crash follows on the heels of the recovery
+			time.Sleep(time.Duration(rng.IntN(5)) * time.Millisecond)
+			mem = crash(mem, rng)
+			if err := closeStore(s); err != nil {
+				return acks, fmt.Errorf("life %d: close: %w", life, err)
+			}
+			if s, err = e.open(mem); err != nil {
+				return acks, fmt.Errorf("life %d: open after a second crash: %w", life, err)
+			}
+		}
+		there, err := e.survey(m, s, outcomes)
+		if err != nil {
+			return acks, errors.Join(fmt.Errorf("life %d: %w", life, err), closeStore(s))
+		}
+		m.settle(there)
+		n := int64(0)
+		mem, outcomes, n, err = e.writeAndCrash(m, s, mem, rng)
+		acks += n
+		if err != nil {
+			return acks, fmt.Errorf("life %d: %w", life, err)
+		}
+	}
+	return acks, e.afterCrash(m, mem, outcomes)
+}
+
+// writeAndCrash writes to a store, cuts the power and closes the store. It
+// returns what the crash left and what was acknowledged before it.
+func (e Engine) writeAndCrash(m *model, s tracestore.Store, mem *vfs.MemFS, rng *rand.Rand) (*vfs.MemFS, []outcome, int64, error) {
+	writers := startLoad(m, s, 1+rng.IntN(6), 60, func(err error) bool { return errors.Is(err, tracestore.ErrOverloaded) })
+	end := time.Now().Add(time.Duration(5+rng.IntN(150)) * time.Millisecond)
+	for time.Now().Before(end) {
+		time.Sleep(time.Duration(rng.IntN(40)) * time.Millisecond)
+		if e.Flush != nil && rng.IntN(3) == 0 {
+			if err := e.Flush(s); err != nil {
+				return nil, nil, 0, errors.Join(fmt.Errorf("flush: %w", err), writers.end(), closeStore(s))
+			}
+		}
+	}
+	// What was acknowledged before this line must survive.
+	outcomes := m.outcomes()
+	left := crash(mem, rng)
+	err := errors.Join(writers.end(), closeStore(s))
+	return left, outcomes, writers.acks.Load(), err
+}
+
+// transient runs a store under load through rounds of trouble. begin starts a
+// trouble and end ends it; during says which error of Write must be seen.
+func transient(t *testing.T, e Engine, rounds int, begin func(fs *Faults, rng *rand.Rand), end func(fs *Faults), during func(error) bool) {
+	t.Helper()
+	seed := storetest.Seed(t)
+	rng := rand.New(rand.NewPCG(seed, 7))
+	m := newModel(rand.New(rand.NewPCG(seed, 8)))
+	mem := vfs.NewCrashableMem()
+	fs := NewFaults(mem)
+	fs.SetFree(1 << 39)
+	s, err := e.open(fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := closeStore(s); err != nil {
+			t.Errorf("close after all troubles are over: %v", err)
+		}
+	}()
+	for round := range rounds {
+		fail := func(format string, args ...any) {
+			t.Helper()
+			t.Fatalf("seed %d, round %d: %s", seed, round, fmt.Sprintf(format, args...))
+		}
+		var refusals, fitting atomic.Int64
+		writers := startLoad(m, s, 4, 1<<60, func(err error) bool {
+			refusals.Add(1)
+			if during(err) {
+				fitting.Add(1)
+			}
+			return true
+		})
+		time.Sleep(time.Duration(20+rng.IntN(60)) * time.Millisecond)
+		begin(fs, rng)
+		// Long enough that the trouble is met, seldom longer.
+		for wait := time.Now().Add(10 * time.Second); fitting.Load() == 0 && time.Now().Before(wait); {
+			time.Sleep(5 * time.Millisecond)
+		}
+		time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
+		if n := refusals.Load(); fitting.Load() == 0 {
+			fail("the trouble was never answered as it should be (%d errors of other kinds)", n)
+		}
+		if rng.IntN(2) == 0 { // the power goes in the middle of the trouble
+			outcomes := m.outcomes()
+			left := crash(mem, rng)
+			if err := writers.end(); err != nil {
+				fail("%v", err)
+			}
+			if err := e.look(m, left, outcomes); err != nil {
+				fail("crashed in the middle of the trouble: %v", err)
+			}
+			end(fs)
+		} else {
+			end(fs)
+			if err := writers.end(); err != nil {
+				fail("%v", err)
+			}
+		}
+		if err := e.recovered(m, s); err != nil {
+			fail("%v", err)
+		}
+		if _, err := e.survey(m, s, m.outcomes()); err != nil {
+			fail("when the trouble is over: %v", err)
+		}
+		outcomes := m.outcomes()
+		if err := e.look(m, crash(mem, rng), outcomes); err != nil {
+			fail("crashed when the trouble is over: %v", err)
+		}
+		t.Logf("round %d: %d acknowledged, %d refused", round, writers.acks.Load(), refusals.Load())
+	}
+}
+
+// look checks what a crash left, without going on with it.
+func (e Engine) look(m *model, fs vfs.FS, outcomes []outcome) error {
+	s, err := e.open(fs)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	_, err = e.survey(m, s, outcomes)
+	return errors.Join(err, closeStore(s))
+}
+
+func rounds() int {
+	switch {
+	case full():
+		return 30
+	case testing.Short():
+		return 1
+	}
+	return 4
+}
+
+// DiskFull lets the disk be full for a while: whatever needs room fails,
+// removing does not, and the volume says that nothing is free.
+func DiskFull(t *testing.T, e Engine) {
+	needsRoom := func(o Op) bool { return !o.Read && o.Kind != "remove" && o.Kind != "lock" }
+	transient(t, e, rounds(),
+		func(fs *Faults, _ *rand.Rand) {
+			fs.SetFree(0)
+			fs.Arm(Plan{Match: needsRoom, Forever: true, Err: syscall.ENOSPC})
+		},
+		func(fs *Faults) {
+			fs.Disarm()
+			fs.SetFree(1 << 39)
+		},
+		func(err error) bool {
+			return errors.Is(err, tracestore.ErrNoSpace) || errors.Is(err, tracestore.ErrUnavailable)
+		})
+}
+
+// LowSpace lets the volume run low before anything fails: writes are refused in
+// good time, with the error that says why.
+func LowSpace(t *testing.T, e Engine) {
+	transient(t, e, min(rounds(), 2),
+		func(fs *Faults, _ *rand.Rand) { fs.SetFree(4096) },
+		func(fs *Faults) { fs.SetFree(1 << 39) },
+		func(err error) bool { return errors.Is(err, tracestore.ErrNoSpace) })
+}
+
+// SyncFailsOnce lets one sync of a file fail now and then under load.
+func SyncFailsOnce(t *testing.T, e Engine) {
+	transient(t, e, rounds(),
+		func(fs *Faults, rng *rand.Rand) {
+			fs.Arm(Plan{Match: func(o Op) bool { return o.Kind == "sync" }, Index: rng.Int64N(4), Err: syscall.EIO})
+		},
+		func(fs *Faults) { fs.Disarm() },
+		func(err error) bool { return !errors.Is(err, context.DeadlineExceeded) })
+}
