@@ -27,20 +27,23 @@ APART := /test/(e2e|compat|storelab|soak|bench)($$|/)
 help: ## list the targets
 	@echo "Roentgen: a self-hosted tracing system that speaks AWS X-Ray."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "make test runs these stages, each of which is a target too:"
-	@echo "  $(STAGES)" | fold -s -w 76
+	@echo "$(STAGES)" | fold -s -w 72 | sed 's/^/  /'
 
 # ---- use ----
 
 .PHONY: demo
-demo: build ## build and run the demo shop; Ctrl-C ends it
+demo: binary ## build and run the demo shop; Ctrl-C ends it
 	@scripts/demo.sh $(DEMO)
 
-.PHONY: build
-build: ## build bin/roentgen (no cgo), and check that other platforms compile
+.PHONY: binary
+binary:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/roentgen
+
+.PHONY: build
+build: binary ## build bin/roentgen (static, no cgo) and the modules beside it
 	@for d in $(filter-out .,$(MODULES)); do echo "(cd $$d && $(GO) build ./...)"; (cd $$d && $(GO) build -o /dev/null ./...) || exit 1; done
 
 .PHONY: cross
@@ -108,12 +111,12 @@ fuzz: ## fuzz every target for FUZZTIME (10s each)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 .PHONY: soak
-soak: build ## long runs: load, kills and restarts for an hour (SOAK=10m for less)
+soak: ## the laboratory, kills, races and fuzzing for an hour (SOAK=10m for less)
 	@scripts/soak.sh
 
 .PHONY: bench
-bench: build ## measure ingest and reads on this machine (see docs/performance.md)
-	@scripts/bench.sh
+bench: binary ## measure ingest and reads on this machine (see docs/performance.md)
+	@test/bench/run.sh $(BENCH)
 
 .PHONY: clean
 clean: ## remove what was built or installed inside this folder

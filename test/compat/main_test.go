@@ -1,0 +1,286 @@
+package compat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write golden files and captured datagrams anew")
+
+// binary is the path of the roentgen that TestMain built.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "roentgen-compat-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "roentgen")
+	build := exec.Command("go", "build", "-o", binary, "github.com/roentgen-io/roentgen/cmd/roentgen")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building roentgen: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// missing ends a test that lacks a client: as a failure in CI, where everything
+// must have been installed, as a skipped test elsewhere.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is missing, and CI is true: run `make tools`", what)
+	}
+	t.Skipf("SKIPPED: %s is missing; install it with `make tools`", what)
+}
+
+// python returns the interpreter that has the Python clients.
+func python(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../../.venv/bin/python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		missing(t, "the virtual environment .venv with the Python clients")
+	}
+	return path
+}
+
+// node returns the interpreter of JavaScript, once its packages are there.
+func node(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("node")
+	if err != nil {
+		missing(t, "node")
+	}
+	if _, err := os.Stat("node_modules/aws-xray-sdk-core"); err != nil {
+		missing(t, "test/compat/node_modules with the Node clients")
+	}
+	return path
+}
+
+// goSDK builds the program that uses the X-Ray SDK for Go, once.
+var goSDK = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(filepath.Dir(binary), "go-sdk")
+	build := exec.Command("go", "build", "-trimpath", "-o", path, ".")
+	build.Dir = "go-sdk"
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// environment is the environment of a client: that of the test, less what would
+// lead an AWS client elsewhere, with credentials that mean nothing.
+func environment(more ...string) []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "AWS_") || name == "_X_AMZN_TRACE_ID" || name == "LAMBDA_TASK_ROOT" ||
+			strings.HasSuffix(strings.ToLower(name), "_proxy") {
+			continue
+		}
+		env = append(env, kv)
+	}
+	env = append(env,
+		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=eu-west-1", "AWS_DEFAULT_REGION=eu-west-1",
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
+		"PYTHONDONTWRITEBYTECODE=1", "NODE_NO_WARNINGS=1")
+	return append(env, more...)
+}
+
+// server is a running roentgen.
+type server struct {
+	addr string // host:port, TCP and UDP
+	url  string
+}
+
+// freePort returns a loopback address whose port is free for TCP and for UDP.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for range 50 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := ln.Addr().String()
+		conn, err := net.ListenPacket("udp", addr)
+		ln.Close()
+		if err != nil {
+			continue
+		}
+		conn.Close()
+		return addr
+	}
+	t.Fatal("no port is free for both TCP and UDP")
+	return ""
+}
+
+// serve starts a server on a free port and stops it when the test ends. It fails
+// the test if the server does not become ready or does not end well.
+func serve(t *testing.T, flags ...string) *server {
+	t.Helper()
+	return serveOn(t, freePort(t), flags...)
+}
+
+func serveOn(t *testing.T, addr string, flags ...string) *server {
+	t.Helper()
+	args := append([]string{"serve", "--listen", addr, "--data-dir", t.TempDir()}, flags...)
+	return start(t, addr, exec.Command(binary, args...))
+}
+
+// start starts a server that will listen on addr, in a folder of its own.
+func start(t *testing.T, addr string, cmd *exec.Cmd) *server {
+	t.Helper()
+	cmd.Dir = t.TempDir()
+	log, err := os.Create(filepath.Join(t.TempDir(), "server.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("stopping the server: %v", err)
+		}
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("the server ended with %v", err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Error("the server did not stop within 30 s of SIGTERM")
+			cmd.Process.Kill()
+			<-ended
+		}
+		if t.Failed() {
+			log.Seek(0, io.SeekStart)
+			text, _ := io.ReadAll(log)
+			t.Logf("the server's log:\n%s", text)
+		}
+		log.Close()
+	})
+	s := &server{addr: addr, url: "http://" + addr}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		resp, err := http.Get(s.url + "/-/ready") //nolint:noctx // a probe of a moment
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return s
+			}
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("the server ended before it was ready: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the server was not ready within 20 s: %v", err)
+		}
+	}
+}
+
+// call posts a JSON body to a path of the API and returns status, headers and body.
+func (s *server) call(t *testing.T, path, body string, header ...string) (int, http.Header, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, string(answer)
+}
+
+// traceAnswer is a trace as BatchGetTraces gives it.
+type traceAnswer struct {
+	ID            string `json:"Id"`
+	Duration      *float64
+	LimitExceeded *bool
+	Segments      []struct {
+		ID       string `json:"Id"`
+		Document string
+	}
+}
+
+// get reads one trace; ok is false when the server does not know it.
+func (s *server) get(t *testing.T, id string) (trace traceAnswer, ok bool) {
+	t.Helper()
+	body, _ := json.Marshal(map[string]any{"TraceIds": []string{id}})
+	status, _, answer := s.call(t, "/Traces", string(body), "Content-Type", "application/json")
+	if status != http.StatusOK {
+		t.Fatalf("BatchGetTraces: %d %s", status, answer)
+	}
+	var out struct{ Traces []traceAnswer }
+	if err := json.Unmarshal([]byte(answer), &out); err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Traces) == 0 {
+		return traceAnswer{}, false
+	}
+	return out.Traces[0], true
+}
+
+// eventually calls done until it is true, for things that arrive by UDP.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// program runs a client to its end and returns what it printed. What it says on
+// standard error is logged when it fails.
+func program(t *testing.T, env []string, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = env
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(name), strings.Join(args, " "), err, stdout.String(), stderr.String())
+	}
+	return stdout.String()
+}
