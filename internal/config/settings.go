@@ -91,7 +91,8 @@ var settings = []*Setting{
 		Name: "hosts", Group: groupNetwork, Default: "",
 		Summary: "further names that clients may call this server by, separated by commas",
 		Detail: "Requests for a Host that is neither an IP address nor localhost nor in this list are refused, because a web page could " +
-			"otherwise reach the server under a name of its own (DNS rebinding). A port in a request's Host does not matter.",
+			"otherwise reach the server under a name of its own (DNS rebinding); only the operations of the X-Ray API are open under any name, to clients that are no browsers. " +
+			"`*.example.com` stands for all names below example.com.",
 		field: func(c *Config) value { return (*listValue)(&c.Hosts) },
 	},
 	{
@@ -299,7 +300,7 @@ func checkHost(s string) error {
 	if _, _, err := net.SplitHostPort(s); err == nil {
 		return fmt.Errorf("%q has a port; write the name alone", s)
 	}
-	if s == "" || strings.ContainsAny(s, "/: \t*") {
+	if name := strings.TrimPrefix(s, "*."); name == "" || strings.ContainsAny(name, "/: \t*") {
 		return fmt.Errorf("%q is no host name; write one such as traces.example.com", s)
 	}
 	return nil

@@ -147,8 +147,8 @@ func (r *Receiver) Start() {
 func (r *Receiver) Close(ctx context.Context) error {
 	r.stopOnce.Do(func() {
 		r.stopping.Store(true)
-		close(r.stopped)
 		r.cfg.Conn.SetReadDeadline(time.Now()) // ends a read under way
+		close(r.stopped)
 	})
 	stop := context.AfterFunc(ctx, func() { r.cancel(errShutdown) })
 	defer stop()
@@ -190,6 +190,7 @@ func (r *Receiver) readLoop() {
 		pause = min(max(2*pause, time.Millisecond), 100*time.Millisecond)
 		r.wait(pause, r.stopped)
 	}
+	<-r.stopped // Close has set its deadline, which this one replaces
 	end := time.Now().Add(drainTime)
 	r.cfg.Conn.SetReadDeadline(end)
 	for time.Now().Before(end) {
