@@ -414,6 +414,7 @@ func (a *assembly) place(n *node) {
 					first = k
 				}
 			}
+			first.holder = first.parent.Segment.ID
 			first.parent = nil
 			top = slices.Index(path, first)
 			break

@@ -228,3 +228,60 @@ func collectIDs(v any, ids map[string]bool) {
 		}
 	}
 }
+
+// TestCorpus makes a trace of each document of the corpus by itself, and of
+// each file of datagrams, and puts what is given back once more.
+func TestCorpus(t *testing.T) {
+	dir := shared(t, "corpus")
+	traces := 0
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var docs [][]byte
+		switch {
+		case strings.HasSuffix(path, ".datagrams.jsonl"):
+			for line := range bytes.Lines(data) {
+				var datagram string
+				if err := json.Unmarshal(line, &datagram); err != nil {
+					return err
+				}
+				_, doc, _ := strings.Cut(datagram, "\n")
+				docs = append(docs, []byte(doc))
+			}
+		case strings.HasSuffix(path, ".udp"):
+			_, doc, _ := bytes.Cut(data, []byte("\n"))
+			docs = append(docs, doc)
+		default:
+			docs = append(docs, data)
+		}
+		byTrace := map[segment.TraceID]*history{}
+		for _, doc := range docs {
+			segment.ParseAll(doc, segment.Limits{}, func(_ []byte, s *segment.Segment) {
+				h := byTrace[s.TraceID]
+				if h == nil {
+					h = &history{}
+					byTrace[s.TraceID] = h
+				}
+				h.add(0, s)
+			}, func([]byte, *segment.Refusal) {})
+		}
+		for id, h := range byTrace {
+			tr := Assemble(id, h.docs)
+			checkPutBack(t, tr, tr.Documents(true))
+			checkCodec(t, tr.Row())
+			traces++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if traces < 80 {
+		t.Errorf("only %d traces were made of the corpus", traces)
+	}
+}

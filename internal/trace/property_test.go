@@ -358,6 +358,7 @@ func checkTrace(t *testing.T, tr *Trace) {
 
 	r := tr.Row()
 	checkCodec(t, r)
+	checkPutBack(t, tr, docs)
 	if r.Entities != len(tr.visible)+len(tr.hidden) || r.OrphanOnly != (len(tr.Segments) == 0) || r.Partial != tr.partial {
 		t.Errorf("row %+v does not fit the trace", r)
 	}
@@ -395,6 +396,27 @@ func checkTrace(t *testing.T, tr *Trace) {
 	}
 	if r.HasDuration != (ok && !open) || r.HasDuration && r.Duration != duration {
 		t.Errorf("row duration %v, %t", r.Duration, r.HasDuration)
+	}
+}
+
+// checkPutBack puts the documents that a trace was given back as: that makes
+// the same trace again.
+func checkPutBack(t testing.TB, tr *Trace, docs []SegmentDocument) {
+	t.Helper()
+	var h history
+	for _, d := range docs {
+		h.add(0, parse(t, string(d.Document)))
+	}
+	again := Assemble(tr.ID, h.docs)
+	for i, d := range again.Documents(true) {
+		if i >= len(docs) || string(d.Document) != string(docs[i].Document) {
+			t.Fatalf("put back, document %d is\n%s", i, d.Document)
+		}
+	}
+	r, s := tr.Row(), again.Row()
+	if !slices.Equal(r.Services, s.Services) || !slices.Equal(r.Annotations, s.Annotations) || !slices.Equal(r.Ends, s.Ends) ||
+		r.Start != s.Start || r.Duration != s.Duration || r.Partial != s.Partial || r.Root != s.Root {
+		t.Fatalf("put back, the row is\n%+v, not\n%+v", s, r)
 	}
 }
 

@@ -61,8 +61,8 @@ type Row struct {
 	// Services are the nodes of the trace, each once: reported ones in the order
 	// of arrival, inferred ones, and last the client when there is a root.
 	Services []ServiceID // 64 KiB; a name has at most 1,024 bytes
-	// Annotations are those of segments and attached subsegments, sorted by key
-	// and value, equal values once. Values have at most 4,096 bytes, keys 1,024.
+	// Annotations are those of reported segments and attached subsegments, sorted
+	// by key and value, equal values once. Values have at most 4,096 bytes, keys 1,024.
 	Annotations  []Annotation // 64 KiB
 	Users        []string     // of segments, in the order of arrival; 16 KiB, each 1,024 bytes
 	ResourceARNs []string     // resource_arn and aws.resource_arn, likewise

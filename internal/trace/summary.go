@@ -191,7 +191,7 @@ func (t *Trace) rowTexts(r *Row) {
 	}
 	for _, e := range t.visible {
 		s := e.Segment
-		if s.Annotations != nil {
+		if s.Annotations != nil && !s.Inferred {
 			s.Annotations.Members(func(key string, v segment.Raw) bool {
 				if a, ok := annotation(key, v); ok {
 					annotations.add(a, len(a.Key)+len(a.String)+8)

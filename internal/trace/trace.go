@@ -24,6 +24,10 @@ type Entity struct {
 	Seq      uint64    // of the document in force
 	Put      uint64
 	Received int64 // unix milliseconds
+
+	// holder is the id of the entity that nested this one, when this is the top
+	// of an orphan tree because that entity lies below it.
+	holder segment.SegmentID
 }
 
 // Trace is an assembled trace. It is not changed after Assemble returned it,
@@ -145,8 +149,8 @@ func given(e *Entity) *segment.Segment {
 	return &c
 }
 
-// independent returns an orphan as an independent subsegment document. An
-// orphan that came nested (it hangs in a loop) names the entity that held it.
+// independent returns an orphan as an independent subsegment document. One that
+// came nested (it is part of a loop) names the entity that held it.
 func (t *Trace) independent(e *Entity) *segment.Segment {
 	s := given(e)
 	if s.Kind == segment.KindSubsegment {
@@ -154,5 +158,6 @@ func (t *Trace) independent(e *Entity) *segment.Segment {
 	}
 	c := *s
 	c.Kind, c.TraceID = segment.KindSubsegment, t.ID
+	c.ParentID, c.HasParent = e.holder, true
 	return &c
 }
