@@ -312,14 +312,18 @@ func fieldOf(key []byte) field {
 type span struct{ start, end uint32 }
 
 // parser holds what one call of parseDocument needs.
+//
+// Nested entities are read into pending, whose memory is used again and again,
+// and copied to the heap in blocks that are no larger than they have to be: at
+// the end of their list, and whenever a list has filled a block.
 type parser struct {
-	data []byte
-	// pending holds the subsegments of all lists that are still open.
-	pending []*Segment
-	// Segments for nested entities are allocated several at a time.
-	slab     []Segment
-	slabSize int
+	data    []byte
+	pending []Segment  // of all lists that are still open, not yet in a block
+	settled []*Segment // of all lists that are still open, in blocks
 }
+
+// blockSize bounds how many entities of one list are pending at a time.
+const blockSize = 64
 
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
@@ -339,14 +343,14 @@ func parseDocument(d []byte, from, depth int) (*Segment, *Refusal) {
 	p := parsers.Get().(*parser)
 	p.data = d
 	s, r, end := p.entity(from, depth, false)
-	if len(p.pending) > 0 { // the text broke off within a list
-		clear(p.pending)
-		p.pending = p.pending[:0]
-	}
-	if cap(p.pending) > 4096 {
+	p.drop(0, 0) // something is left when the text broke off within a list
+	if cap(p.pending) > 4*blockSize {
 		p.pending = nil // do not keep what one huge document needed
 	}
-	p.data, p.slab, p.slabSize = nil, nil, 0
+	if cap(p.settled) > 4096 {
+		p.settled = nil
+	}
+	p.data = nil
 	parsers.Put(p)
 	if end < 0 || end != len(d) {
 		return nil, refuseSyntax(d, from, depth)
@@ -356,7 +360,8 @@ func parseDocument(d []byte, from, depth int) (*Segment, *Refusal) {
 
 // entity reads the object at i. A text that is no JSON is reported by a
 // negative offset; otherwise the text is well-formed up to the offset and the
-// entity is either given or refused.
+// entity is either given or refused. A nested entity that is given is the last
+// of p.pending; the pointer is good only until the next one is read.
 func (p *parser) entity(i, depth int, nested bool) (*Segment, *Refusal, int) {
 	if depth <= 0 {
 		return nil, nil, ^i
@@ -423,12 +428,12 @@ func (p *parser) entity(i, depth int, nested bool) (*Segment, *Refusal, int) {
 	var s *Segment
 	if nested {
 		c.kind = KindNested
-		s = p.newNested()
+		p.pending = append(p.pending, Segment{})
+		s = &p.pending[len(p.pending)-1]
 	} else {
 		s = new(Segment)
 	}
 	if r := c.check(s, nested); r != nil {
-		*s = Segment{}
 		return nil, r, i
 	}
 	if refused != nil {
@@ -443,14 +448,26 @@ func (p *parser) entity(i, depth int, nested bool) (*Segment, *Refusal, int) {
 	return s, nil, i
 }
 
-func (p *parser) newNested() *Segment {
-	if len(p.slab) == 0 {
-		p.slabSize = min(max(2*p.slabSize, 2), 64)
-		p.slab = make([]Segment, p.slabSize)
+// settle moves the entities that are pending from base on into a block.
+func (p *parser) settle(base int) {
+	if len(p.pending) == base {
+		return
 	}
-	s := &p.slab[0]
-	p.slab = p.slab[1:]
-	return s
+	block := make([]Segment, len(p.pending)-base)
+	copy(block, p.pending[base:])
+	for i := range block {
+		p.settled = append(p.settled, &block[i])
+	}
+	clear(p.pending[base:])
+	p.pending = p.pending[:base]
+}
+
+// drop forgets the entities of a list that is closed or lost.
+func (p *parser) drop(base, settledBase int) {
+	clear(p.pending[base:])
+	p.pending = p.pending[:base]
+	clear(p.settled[settledBase:])
+	p.settled = p.settled[:settledBase]
 }
 
 // subsegments reads the value of a "subsegments" member. Everything but an
@@ -463,7 +480,7 @@ func (p *parser) subsegments(i, depth int) (list []*Segment, refused *Refusal, e
 	if depth <= 0 {
 		return nil, nil, ^i
 	}
-	base := len(p.pending)
+	base, settledBase := len(p.pending), len(p.settled)
 	i = skipSpace(d, i+1)
 	if i < len(d) && d[i] == ']' {
 		return nil, nil, i + 1
@@ -474,11 +491,11 @@ func (p *parser) subsegments(i, depth int) (list []*Segment, refused *Refusal, e
 			// The document is lost; the rest of the list only has to be JSON.
 			i = scanValue(d, i, depth-1)
 		case i < len(d) && d[i] == '{':
-			var s *Segment
-			if s, refused, i = p.entity(i, depth-1, true); refused != nil {
+			if _, refused, i = p.entity(i, depth-1, true); refused != nil {
 				refused.Path = joinPath("subsegments["+strconv.Itoa(index)+"]", refused.Path)
-			} else if s != nil {
-				p.pending = append(p.pending, s)
+				p.drop(base, settledBase)
+			} else if len(p.pending)-base == blockSize {
+				p.settle(base)
 			}
 		default:
 			start := i
@@ -507,11 +524,11 @@ func (p *parser) subsegments(i, depth int) (list []*Segment, refused *Refusal, e
 		break
 	}
 	if refused == nil {
-		list = make([]*Segment, len(p.pending)-base)
-		copy(list, p.pending[base:])
+		p.settle(base)
+		list = make([]*Segment, len(p.settled)-settledBase)
+		copy(list, p.settled[settledBase:])
 	}
-	clear(p.pending[base:])
-	p.pending = p.pending[:base]
+	p.drop(base, settledBase)
 	return list, refused, i + 1
 }
 
