@@ -19,7 +19,7 @@ func receive(t *testing.T) (address string, stop func() []map[string]any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetReadBuffer(4 << 20)
+	_ = conn.SetReadBuffer(4 << 20)
 	var docs []map[string]any
 	var wg sync.WaitGroup
 	wg.Go(func() {

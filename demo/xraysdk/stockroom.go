@@ -121,14 +121,15 @@ func openStockRoom() (*stockRoom, error) {
 }
 
 func (r *stockRoom) serve(host string, handler http.Handler) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var c net.ListenConfig
+	l, err := c.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	r.address[host] = l.Addr().String()
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	r.servers = append(r.servers, server)
-	r.serving.Go(func() { server.Serve(l) })
+	r.serving.Go(func() { _ = server.Serve(l) })
 	return nil
 }
 
@@ -137,11 +138,11 @@ func (r *stockRoom) close() {
 	r.rounds.Wait()
 	r.plain.CloseIdleConnections()
 	for _, s := range r.servers {
-		s.Close()
+		_ = s.Close()
 	}
 	r.serving.Wait()
 	if r.db != nil {
-		r.db.Close()
+		_ = r.db.Close()
 	}
 }
 
@@ -162,9 +163,9 @@ func (r *stockRoom) round(ctx context.Context, t throw) {
 		seg.Lock()
 		seg.User = t.keeper
 		seg.Unlock()
-		xray.AddAnnotation(ctx, "article", t.article)
-		xray.AddAnnotation(ctx, "quantity", t.quantity)
-		xray.AddMetadataToNamespace(ctx, "stock", "round", map[string]any{"article": t.article, "shelf": len(t.article), "planned": true})
+		note(ctx, "article", t.article)
+		note(ctx, "quantity", t.quantity)
+		_ = xray.AddMetadataToNamespace(ctx, "stock", "round", map[string]any{"article": t.article, "shelf": len(t.article), "planned": true})
 		err := r.check(ctx, t)
 		seg.Close(err)
 	})
@@ -209,7 +210,7 @@ func (r *stockRoom) get(ctx context.Context, target, mishap string, into any) er
 func (r *stockRoom) inventory(w http.ResponseWriter, req *http.Request) {
 	ctx, mishap := req.Context(), req.Header.Get("X-Mishap")
 	article := req.URL.Path[len("/stock/"):]
-	xray.AddAnnotation(ctx, "article", article)
+	note(ctx, "article", article)
 	if mishap == "unknown article" {
 		http.Error(w, "no such article", http.StatusNotFound)
 		return
@@ -225,7 +226,7 @@ func (r *stockRoom) inventory(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "the shelf cannot be counted", http.StatusInternalServerError)
 		return
 	}
-	xray.AddAnnotation(ctx, "on_shelf", onShelf)
+	note(ctx, "on_shelf", onShelf)
 
 	name := "reservations"
 	if mishap == "table throttled" {
@@ -241,12 +242,12 @@ func (r *stockRoom) inventory(w http.ResponseWriter, req *http.Request) {
 	}
 	var price struct{ Net float64 }
 	if err := r.get(ctx, "http://"+pricingHost+"/prices/"+article, mishap, &price); err != nil {
-		xray.AddError(ctx, err)
+		_ = xray.AddError(ctx, err)
 		http.Error(w, "no price", http.StatusBadGateway)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]any{"article": article, "on_shelf": onShelf, "net": price.Net})
+	fmt.Fprintf(w, `{"article":%q,"on_shelf":%d,"net":%g}`, article, onShelf, price.Net)
 }
 
 var errOverflow = errors.New("price has more digits than the ledger takes")
@@ -260,7 +261,7 @@ func (r *stockRoom) pricing(w http.ResponseWriter, req *http.Request) {
 	}
 	var net float64
 	err := xray.Capture(ctx, "price", func(ctx context.Context) error {
-		xray.AddAnnotation(ctx, "list", "2026-autumn")
+		note(ctx, "list", "2026-autumn")
 		var rate struct{ EUR float64 }
 		target := "http://" + exchangeHost + "/latest?base=SEK"
 		if mishap == "exchange down" {
@@ -272,7 +273,7 @@ func (r *stockRoom) pricing(w http.ResponseWriter, req *http.Request) {
 		return xray.Capture(ctx, "discounts", func(ctx context.Context) error {
 			pause(4)
 			return xray.Capture(ctx, "round", func(ctx context.Context) error {
-				xray.AddMetadata(ctx, "rule", map[string]any{"to": 0.05, "mode": "half-even"})
+				_ = xray.AddMetadata(ctx, "rule", map[string]any{"to": 0.05, "mode": "half-even"})
 				if mishap == "price overflow" {
 					return errOverflow
 				}
@@ -286,8 +287,12 @@ func (r *stockRoom) pricing(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]float64{"Net": net})
+	fmt.Fprintf(w, `{"Net":%g}`, net)
 }
+
+// note adds an annotation. It can only fail where there is no segment, and there
+// is nothing to annotate then.
+func note(ctx context.Context, key string, value any) { _ = xray.AddAnnotation(ctx, key, value) }
 
 // pause takes a few milliseconds, now and then many.
 func pause(millis float64) {

@@ -88,7 +88,6 @@ type cast struct {
 	confirmationMailer, confirmationMailerFn *service
 	all                                      []*service
 	customers                                []customer
-	products                                 []string
 }
 
 func newCast(seed uint64) *cast {

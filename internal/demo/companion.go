@@ -65,7 +65,7 @@ func StartCompanion(command, daemon string, seed uint64, out io.Writer) (*Compan
 	})
 	go func() {
 		c.err = c.cmd.Wait()
-		w.Close()
+		_ = w.Close()
 		c.lines.Wait()
 		close(c.done)
 	}()

@@ -18,7 +18,6 @@ const (
 type dialect struct {
 	sdk, sdkVersion         string
 	runtime, runtimeVersion string
-	compiler                string
 	header                  string // the first line of its datagrams
 	times                   timeForm
 	spaced                  bool // ", " and ": " between tokens

@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"container/heap"
 	"errors"
 	"math"
 	"time"
@@ -35,7 +34,7 @@ type Delivery struct {
 	Service  string // who sends it
 	Road     Road
 	Header   string // the first line of its datagram, without the newline
-	Document []byte // owned by the receiver of the Delivery
+	Document []byte // not to be changed: one that is sent twice is shared
 	Stage    Stage
 
 	// Of Complete segments.
@@ -87,14 +86,14 @@ func ceilSecond(t time.Time) int64 {
 func (g *Generator) Next() (d Delivery, ok bool) {
 	// What a second's stories send is never sent before that second, so
 	// everything before the next untold second is settled.
-	for g.next < g.until && (len(g.waiting) == 0 || g.waiting[0].at >= g.next*second) {
+	for g.next < g.until && (len(g.waiting.list) == 0 || g.waiting.list[0].at >= g.next*second) {
 		g.tell(g.next)
 		g.next++
 	}
-	if len(g.waiting) == 0 {
+	if len(g.waiting.list) == 0 {
 		return Delivery{}, false
 	}
-	return heap.Pop(&g.waiting).(*delivery).Delivery, true
+	return g.waiting.pop().Delivery, true
 }
 
 // tell tells the stories that begin in one second.
@@ -165,32 +164,48 @@ func (st *story) stray(f *frame, e *entity, at micros) {
 func (g *Generator) schedule(at micros, d Delivery) {
 	d.At = time.UnixMicro(at).UTC()
 	g.told++
-	heap.Push(&g.waiting, &delivery{at: at, order: g.told, Delivery: d})
+	g.waiting.push(&waiting{at: at, order: g.told, Delivery: d})
 }
 
-type delivery struct {
+// waiting is a delivery with its place in the order of sending.
+type waiting struct {
 	at    micros
 	order uint64
 	Delivery
 }
 
-// deliveries is a heap, earliest first.
-type deliveries []*delivery
+func (a *waiting) before(b *waiting) bool { return a.at < b.at || a.at == b.at && a.order < b.order }
 
-func (h deliveries) Len() int      { return len(h) }
-func (h deliveries) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h deliveries) Less(i, j int) bool {
-	if h[i].at != h[j].at {
-		return h[i].at < h[j].at
+// deliveries is a binary heap, the earliest first.
+type deliveries struct{ list []*waiting }
+
+func (h *deliveries) push(d *waiting) {
+	h.list = append(h.list, d)
+	for i := len(h.list) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !h.list[i].before(h.list[up]) {
+			return
+		}
+		h.list[i], h.list[up] = h.list[up], h.list[i]
+		i = up
 	}
-	return h[i].order < h[j].order
 }
-func (h *deliveries) Push(x any) { *h = append(*h, x.(*delivery)) }
-func (h *deliveries) Pop() any {
-	old := *h
-	n := len(old) - 1
-	d := old[n]
-	old[n] = nil
-	*h = old[:n]
-	return d
+
+func (h *deliveries) pop() *waiting {
+	top, last := h.list[0], len(h.list)-1
+	h.list[0], h.list[last] = h.list[last], nil
+	h.list = h.list[:last]
+	for i := 0; ; {
+		least := i
+		for down := 2*i + 1; down <= 2*i+2 && down < last; down++ {
+			if h.list[down].before(h.list[least]) {
+				least = down
+			}
+		}
+		if least == i {
+			return top
+		}
+		h.list[i], h.list[least] = h.list[least], h.list[i]
+		i = least
+	}
 }

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"math"
 	"os"
@@ -122,7 +123,6 @@ type counts struct {
 	tables, operations                   map[string]int
 	versions                             map[string]map[string]bool
 	randomEpochs                         int
-	firstRequest, lastRequest            time.Time
 	perHour                              map[int]int
 }
 
@@ -131,7 +131,8 @@ func (c *counts) add(t testing.TB, d Delivery) {
 	c.bytes += len(d.Document)
 	s, err := segment.Parse(d.Document, segment.Limits{RefuseArrays: true})
 	if err != nil {
-		r := err.(*segment.Refusal)
+		var r *segment.Refusal
+		errors.As(err, &r)
 		t.Fatalf("%v (%s at %d): %s", err, r.Detail, r.Offset, d.Document)
 	}
 	if d.Root {

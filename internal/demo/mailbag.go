@@ -90,8 +90,9 @@ func (m *mailbag) datagram(d Delivery) error {
 	}
 	conn := m.mu.sockets[d.Service]
 	if conn == nil {
+		var dialer net.Dialer
 		var err error
-		if conn, err = net.Dial("udp", m.udpAddr); err != nil {
+		if conn, err = dialer.DialContext(context.Background(), "udp", m.udpAddr); err != nil { // nothing to wait for
 			return err
 		}
 		m.mu.sockets[d.Service] = conn
@@ -112,7 +113,7 @@ func (m *mailbag) close() {
 		close(b.stop)
 	}
 	for _, c := range m.mu.sockets {
-		c.Close()
+		_ = c.Close()
 	}
 	m.mu.Unlock()
 	m.wg.Wait()

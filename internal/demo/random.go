@@ -3,7 +3,6 @@ package demo
 import (
 	"math"
 	"math/rand/v2"
-	"time"
 )
 
 // micros is a moment (since the Unix epoch) or a duration in microseconds.
@@ -15,8 +14,6 @@ const (
 	minute             = 60 * second
 	hour               = 60 * minute
 )
-
-func toMicros(t time.Time) micros { return t.UnixMicro() }
 
 // mix spreads its arguments over 64 bits (the finaliser of SplitMix64, applied
 // in a chain). It gives each second, cell and host a source of its own.

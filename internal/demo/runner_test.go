@@ -40,7 +40,7 @@ func newSink(t *testing.T) *sink {
 	if s.udp, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
 		t.Fatal(err)
 	}
-	s.udp.SetReadBuffer(4 << 20)
+	_ = s.udp.SetReadBuffer(4 << 20)
 	s.wg.Go(func() {
 		buf := make([]byte, 1<<16)
 		for {
