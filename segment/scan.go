@@ -332,7 +332,23 @@ func decodeString(body []byte) string {
 // isPlain reports whether a string body stands for itself: no escape sequence
 // and valid UTF-8.
 func isPlain(body []byte) bool {
-	return bytes.IndexByte(body, '\\') < 0 && utf8.Valid(body)
+	i := 0
+	for ; i+8 <= len(body); i += 8 {
+		w := binary.LittleEndian.Uint64(body[i:])
+		b := w ^ '\\'*ones
+		if ((b-ones)&^b|w)&highs != 0 { // a backslash, or no ASCII
+			return bytes.IndexByte(body[i:], '\\') < 0 && utf8.Valid(body[i:])
+		}
+	}
+	for ; i < len(body); i++ {
+		if body[i] == '\\' {
+			return false
+		}
+		if body[i] >= utf8.RuneSelf {
+			return bytes.IndexByte(body[i:], '\\') < 0 && utf8.Valid(body[i:])
+		}
+	}
+	return true
 }
 
 // appendDecoded appends the value of a checked string body as valid UTF-8.
