@@ -87,6 +87,21 @@ func (r Raw) Get(keys ...string) Raw {
 	return r
 }
 
+// Find looks for several members of an object in one pass: values[i] becomes
+// the value of the last member called keys[i], and stays as it is when there is
+// none.
+func (r Raw) Find(values []Raw, keys ...string) {
+	r.each(func(k []byte, value Raw) bool {
+		plain := isPlain(k)
+		for i, key := range keys {
+			if plain && string(k) == key || !plain && decodeString(k) == key {
+				values[i] = value
+			}
+		}
+		return true
+	})
+}
+
 // keyIs reports whether the key with the given text, without quotes, is key.
 func keyIs(text []byte, key string) bool {
 	if bytes.IndexByte(text, '\\') < 0 && (len(text) == len(key) || utf8.Valid(text)) {
