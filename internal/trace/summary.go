@@ -127,29 +127,19 @@ func (r *Row) setRoot(root *segment.Segment) {
 	if !root.InProgress {
 		r.ResponseTime, r.HasResponseTime = between(root.StartTime, root.EndTime)
 	}
-	root.HTTP.Members(func(part string, v segment.Raw) bool {
-		switch part {
-		case "request":
-			v.Members(func(key string, v segment.Raw) bool {
-				switch key {
-				case "method":
-					r.Method = cut(v.String(), maxWord)
-				case "url":
-					r.URL = cut(v.String(), maxURL)
-				case "user_agent":
-					r.UserAgent = cut(v.String(), maxUserAgent)
-				case "client_ip":
-					r.ClientIP = cut(v.String(), maxWord)
-				}
-				return true
-			})
-		case "response":
-			if status, ok := v.Get("status").Number(); ok && math.Abs(status) < 1<<31 {
-				r.Status = int(status)
-			}
-		}
-		return true
-	})
+	if root.HTTP == nil {
+		return
+	}
+	var parts, request [4]segment.Raw
+	root.HTTP.Find(parts[:], "request", "response")
+	parts[0].Find(request[:], "method", "url", "user_agent", "client_ip")
+	r.Method = cut(request[0].String(), maxWord)
+	r.URL = cut(request[1].String(), maxURL)
+	r.UserAgent = cut(request[2].String(), maxUserAgent)
+	r.ClientIP = cut(request[3].String(), maxWord)
+	if status, ok := parts[1].Get("status").Number(); ok && math.Abs(status) < 1<<31 {
+		r.Status = int(status)
+	}
 }
 
 func (t *Trace) rowServices(r *Row) {
@@ -207,18 +197,16 @@ func (t *Trace) rowTexts(r *Row) {
 		if s.AWS == nil {
 			continue
 		}
-		s.AWS.Members(func(block string, v segment.Raw) bool {
-			switch block {
-			case "resource_arn":
-				text(&arns, v.String())
-			case "ec2":
-				text(&instances, v.Get("instance_id").String())
-				text(&zones, v.Get("availability_zone").String())
-			case "ecs":
-				text(&zones, v.Get("availability_zone").String())
-			}
-			return true
-		})
+		var blocks [3]segment.Raw
+		s.AWS.Find(blocks[:], "ec2", "ecs", "resource_arn")
+		text(&arns, blocks[2].String())
+		if blocks[0] != nil {
+			var ec2 [2]segment.Raw
+			blocks[0].Find(ec2[:], "instance_id", "availability_zone")
+			text(&instances, ec2[0].String())
+			text(&zones, ec2[1].String())
+		}
+		text(&zones, blocks[1].Get("availability_zone").String())
 	}
 	slices.SortFunc(annotations.list, compareAnnotations)
 	r.Annotations = annotations.list
