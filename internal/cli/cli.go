@@ -3,9 +3,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Env is what a command may touch of the world: its streams and the environment.
@@ -13,6 +16,8 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
+	Environ        func() []string // like os.Environ; nil: unknown
+	Version        string          // set by the linker, "" otherwise
 }
 
 // exitError carries an exit status through cobra.
@@ -28,25 +33,81 @@ func (e *exitError) Error() string {
 	return e.err.Error()
 }
 
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageError is an error for which the command line is to blame: exit status 2.
+func usageError(err error) error { return &exitError{2, err} }
+
 // newRoot returns the root command with every subcommand. Each file of the
 // package adds its own constructor here.
 func newRoot(env *Env) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "roentgen",
-		Short:         "A self-hosted tracing system that speaks AWS X-Ray",
+		Use:   "roentgen",
+		Short: "A self-hosted tracing system that speaks AWS X-Ray",
+		Long: `Roentgen is a self-hosted tracing system that speaks AWS X-Ray: programs with an
+X-Ray SDK send it their segments unchanged, and the AWS CLI and SDKs read traces
+from it. Everything is in this one program.`,
+		Example: `  roentgen serve                  run a server on this machine, port 2000
+  roentgen put order.json         send it a document
+  roentgen traces                 list the newest traces
+  roentgen trace 1-67412345-…     show one`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:       build(env).Version,
 	}
+	root.SetVersionTemplate("roentgen {{.Version}}\n")
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if errors.Is(err, pflag.ErrHelp) {
+			return err
+		}
+		return usageError(&hintError{err, cmd})
+	})
 	root.AddCommand(
+		newDemoCommand(env),
 		newLintCommand(env),
 		newPutCommand(env),
+		newServeCommand(env),
 		newTraceCommand(env),
 		newTracesCommand(env),
+		newVersionCommand(env),
 	)
+	for _, cmd := range root.Commands() {
+		blameUsage(cmd)
+	}
 	return root
+}
+
+// hintError adds where to read on to an error about the command line.
+type hintError struct {
+	err error
+	cmd *cobra.Command
+}
+
+func (e *hintError) Error() string {
+	return e.err.Error() + "\n  " + e.cmd.CommandPath() + " --help tells more"
+}
+
+func (e *hintError) Unwrap() error { return e.err }
+
+// blameUsage makes complaints about the arguments of cmd exit with status 2.
+func blameUsage(cmd *cobra.Command) {
+	check := cmd.Args
+	if check == nil {
+		return
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		err := check(cmd, args)
+		var exit *exitError
+		if err == nil || errors.As(err, &exit) {
+			return err
+		}
+		return usageError(&hintError{err, cmd})
+	}
 }
 
 // Main runs the command line args (without the program's name) and returns the
@@ -58,12 +119,17 @@ func Main(ctx context.Context, env *Env, args []string) int {
 	if err == nil {
 		return 0
 	}
-	if e, ok := err.(*exitError); ok {
-		if e.err != nil {
-			io.WriteString(env.Stderr, "roentgen: "+e.err.Error()+"\n")
-		}
-		return e.status
+	status := 1
+	var exit *exitError
+	if errors.As(err, &exit) {
+		status = exit.status
+	} else if strings.HasPrefix(err.Error(), "unknown command ") {
+		// cobra finds this one itself, before anybody's Args are asked.
+		status = 2
+		err = &hintError{err, root}
 	}
-	io.WriteString(env.Stderr, "roentgen: "+err.Error()+"\n")
-	return 1
+	if text := err.Error(); text != "" {
+		io.WriteString(env.Stderr, "roentgen: "+strings.TrimSpace(text)+"\n")
+	}
+	return status
 }
