@@ -67,7 +67,7 @@ func (h *handler) imports(w http.ResponseWriter, r *http.Request) error {
 		if !errors.As(err, &e) {
 			e = xrayapi.StoreError(err, r.URL.Path)
 		}
-		return apierr.Wrap(err, e.Code, "%s (line %d; %d documents before it were stored, %d refused)", e.Message, im.line, im.accepted, im.refused)
+		return apierr.Wrap(err, e.Code, "%s (of %d lines read, %d documents were stored and %d refused before that)", e.Message, im.line, im.accepted, im.refused)
 	}
 	dst := append([]byte(nil), `{"Accepted":`...)
 	dst = strconv.AppendInt(dst, int64(im.accepted), 10)

@@ -287,7 +287,7 @@ func StoreError(err error, requestID string) *apierr.Error {
 	case errors.Is(err, tracestore.ErrOverloaded):
 		return apierr.Wrap(err, apierr.Throttled, "The server has too much to store at the moment; try again later")
 	case errors.Is(err, tracestore.ErrNoSpace):
-		return apierr.Wrap(err, apierr.Unavailable, "The server's disk is full; nothing of this call was stored")
+		return apierr.Wrap(err, apierr.Unavailable, "The server's disk is full; try again when there is room")
 	case errors.Is(err, tracestore.ErrUnavailable), errors.Is(err, tracestore.ErrClosed):
 		return apierr.Wrap(err, apierr.Unavailable, "The store is not available at the moment; try again later")
 	case errors.Is(err, context.DeadlineExceeded):

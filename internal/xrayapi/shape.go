@@ -352,6 +352,11 @@ func echo(v *value, sh *shape) string {
 		}
 		text = "{" + strings.Join(parts, ", ") + "}"
 	}
+	return shorten(text)
+}
+
+// shorten cuts a text of the caller that an answer repeats.
+func shorten(text string) string {
 	if len(text) > maxEchoedValue {
 		text = strings.ToValidUTF8(text[:maxEchoedValue], "") + "..."
 	}

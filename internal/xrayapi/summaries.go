@@ -87,7 +87,7 @@ func (h *Handler) getTraceSummaries(c *call, in *value) error {
 }
 
 func invalidToken(token string) error {
-	return apierr.New(apierr.InvalidRequest, "Invalid token %s", token)
+	return apierr.New(apierr.InvalidRequest, "Invalid token %s", shorten(token))
 }
 
 // AppendSummaries appends a page as GetTraceSummaries answers it; start is the
