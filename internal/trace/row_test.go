@@ -2,9 +2,12 @@ package trace
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -213,5 +216,39 @@ func TestCut(t *testing.T) {
 		if got := cut(c.s, c.limit); got != c.want {
 			t.Errorf("cut(%q, %d) = %q, want %q", c.s, c.limit, got, c.want)
 		}
+	}
+}
+
+// TestRowBytes holds the example of docs/format/row.md.
+func TestRowBytes(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "format", "row.md")
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "## Example")
+	_, example, _ = strings.Cut(example, "```\n")
+	example, _, _ = strings.Cut(example, "```")
+	var want []byte
+	for line := range strings.Lines(example) {
+		digits, _, _ := strings.Cut(line, "   ")
+		digits, _, _ = strings.Cut(digits, "  ")
+		b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(digits), " ", ""))
+		if err != nil {
+			t.Fatalf("%s: %q: %v", path, line, err)
+		}
+		want = append(want, b...)
+	}
+	s := parse(t, `{"trace_id":"1-5f84c7a1-6b1d0e0aa3c94f0d8b7e2f11","id":"a000000000000001","name":"api","start_time":1.0,"end_time":1.5,`+
+		`"http":{"request":{"method":"GET"},"response":{"status":200}}}`)
+	got, err := Assemble(s.TraceID, []Document{{Seq: 7, Put: 3, Received: 2000, Segment: s}}).Row().AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if segment.TypeBool != 2 || segment.TypeNumber != 3 || segment.TypeString != 4 {
+		t.Errorf("the types of annotation values are numbered otherwise than %s says", path)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s shows\n% x, the row is encoded as\n% x", path, want, got)
 	}
 }
