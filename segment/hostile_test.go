@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 )
@@ -18,7 +19,7 @@ func TestDeepNesting(t *testing.T) {
 	for name, open := range map[string]string{
 		"arrays": "[", "objects": `{"a":`, "subsegments": `{"subsegments":[`, "arrays in metadata": `{"metadata":[[[[`, "mixed": `[{"a":`,
 	} {
-		for _, lim := range []Limits{{}, {Depth: 1}, {Depth: 7}, {Depth: 1 << 40}} {
+		for _, lim := range []Limits{{}, {Depth: 1}, {Depth: 7}, {Depth: math.MaxInt}} {
 			doc := []byte(strings.Repeat(open, 1_000_000))
 			r := refusal(t, string(doc), lim)
 			if r.Code != CodeParseError || r.HasID || !strings.Contains(r.Detail, "too deeply") {
