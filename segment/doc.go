@@ -15,6 +15,22 @@
 // fields of the wrong type, numbers of any size, duplicate keys (the last one
 // wins), invalid UTF-8 (read as U+FFFD).
 //
+// # What is read and what is kept
+//
+// Interpreted are the ids, name, times, flags, type, inferred, namespace,
+// origin, user, resource_arn and subsegments. The members http, aws, service,
+// sql, cause, annotations, metadata, links and precursor_ids are kept as the text
+// that came (Raw) and checked only for being JSON of the right type. Everything
+// else is dropped. Annotations that cannot be searched, overlong strings and
+// improbable times are no reason to refuse a document.
+//
+// # Limits
+//
+// A document may have 16 MiB and 1,000 levels of nesting unless Limits says
+// otherwise, and an array 100,000 documents. Names are cut to 200 characters.
+// Reading takes time in proportion to the text and memory of at most some eight
+// times its size, whatever the text is.
+//
 // # Ownership of memory
 //
 // A parsed Segment refers to the bytes it was parsed from: its strings and Raw

@@ -40,7 +40,7 @@ const TraceHeaderName = "X-Amzn-Trace-Id"
 // space around them, keys in any case, a trailing semicolon. The last of parts
 // with one key counts; parts without "=" or without a key are passed over. An
 // epoch of fewer than 8 digits in Root is filled up with zeros on the left, as
-// the Java propagators write and read it.
+// some propagators write and read it. Of extra fields the first 64 are kept.
 //
 // It returns an error that matches ErrTraceHeader when Root is missing or no
 // trace id, when Parent is no segment id, or when Sampled is a number other
