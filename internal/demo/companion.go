@@ -72,6 +72,9 @@ func StartCompanion(command, daemon string, seed uint64, out io.Writer) (*Compan
 	return c, nil
 }
 
+// Name returns the program's name.
+func (c *Companion) Name() string { return c.name }
+
 // Done is closed when the program has ended.
 func (c *Companion) Done() <-chan struct{} { return c.done }
 

@@ -36,6 +36,7 @@ type Delivery struct {
 	Header   string // the first line of its datagram, without the newline
 	Document []byte // not to be changed: one that is sent twice is shared
 	Stage    Stage
+	Trace    string // the trace id
 
 	// Of Complete segments.
 	Root                   bool // the segment of a request at the edge of the shop
@@ -120,7 +121,7 @@ const maxDatagram = 60_000
 func (st *story) deliver(f *frame, e *entity, as form) {
 	r := st.r
 	at := e.end + 300 + r.Int64N(4*millisecond)
-	d := Delivery{Service: f.from.service.name, Road: f.from.road, Header: f.from.header, Stage: Part}
+	d := Delivery{Service: f.from.service.name, Road: f.from.road, Header: f.from.header, Stage: Part, Trace: st.trace}
 	if as == asSegment {
 		d.Stage, d.Fault, d.Error, d.Throttle = Complete, e.fault, e.err, e.throttle
 		d.Root = e.parent == 0 && !e.bare
@@ -146,7 +147,7 @@ func (st *story) deliver(f *frame, e *entity, as form) {
 // announce sends an unfinished entity.
 func (st *story) announce(f *frame, e *entity, as form) {
 	st.g.schedule(e.start+300+st.r.Int64N(millisecond), Delivery{
-		Service: f.from.service.name, Road: f.from.road, Header: f.from.header, Stage: Begun,
+		Service: f.from.service.name, Road: f.from.road, Header: f.from.header, Stage: Begun, Trace: st.trace,
 		Document: st.g.document(e, st.trace, f.from, as, true),
 	})
 }
@@ -156,7 +157,7 @@ func (st *story) announce(f *frame, e *entity, as form) {
 func (st *story) stray(f *frame, e *entity, at micros) {
 	s := &entity{id: st.newID(), parent: st.newID(), name: "flush audit log", start: e.end, end: e.end + st.r.latency(30, 0.5)}
 	st.g.schedule(max(at, s.end)+millisecond, Delivery{
-		Service: f.from.service.name, Road: UDP, Header: f.from.header, Stage: Part,
+		Service: f.from.service.name, Road: UDP, Header: f.from.header, Stage: Part, Trace: st.trace,
 		Document: st.g.document(s, st.trace, f.from, asIndependent, false),
 	})
 }

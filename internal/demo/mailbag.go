@@ -56,7 +56,7 @@ func (m *mailbag) trouble(n int, err error) {
 
 // send lets go of one document. It never waits for the server.
 func (m *mailbag) send(d Delivery) {
-	if d.Road == HTTP {
+	if d.Road == HTTP || m.udpAddr == "" {
 		m.mu.Lock()
 		b := m.mu.batches[d.Service]
 		if b == nil && !m.mu.closed {
@@ -119,8 +119,8 @@ func (m *mailbag) close() {
 	m.wg.Wait()
 }
 
-// batcher collects one sender's documents and posts them by fifty or by the
-// second, as the daemon and OpenTelemetry's exporters do.
+// batcher collects one sender's documents and posts them by fifty or four
+// times a second, much as the daemon and OpenTelemetry's exporters do.
 type batcher struct {
 	bag       *mailbag
 	documents chan []byte // at most this many wait
@@ -130,7 +130,7 @@ type batcher struct {
 const (
 	batchDocuments = 50
 	batchBytes     = 1 << 20
-	batchEvery     = time.Second
+	batchEvery     = 250 * time.Millisecond
 )
 
 func (b *batcher) run() {

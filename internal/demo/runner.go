@@ -16,7 +16,7 @@ type Options struct {
 	Seed uint64
 	Rate float64 // as in Config
 
-	UDPAddr  string // host:port of the receiver of datagrams
+	UDPAddr  string // host:port of the receiver of datagrams; "": everything goes over HTTP
 	Endpoint string // URL of the X-Ray API, "http://127.0.0.1:2000"
 
 	// History is how far back the shop has existed when it opens. These documents
@@ -35,6 +35,9 @@ type Status struct {
 	Failed                      int64 // live documents that could not be delivered
 	Skipped                     int64 // live documents that were too late to send
 	LastError                   string
+	// Example is the id of a trace worth a look: an order that was placed lately;
+	// "" as long as there is none.
+	Example string
 
 	Import ImportStatus
 }
@@ -70,6 +73,7 @@ type Runner struct {
 
 	requests, faults, throttles atomic.Int64
 	skipped                     atomic.Int64
+	example                     atomic.Pointer[string]
 
 	mu struct {
 		sync.Mutex
@@ -123,6 +127,9 @@ func (r *Runner) Status() Status {
 		Requests: r.requests.Load(), Faults: r.faults.Load(), Throttles: r.throttles.Load(), Skipped: r.skipped.Load(),
 	}
 	s.Sent, s.Refused, s.Failed, s.LastError = r.out.counts()
+	if id := r.example.Load(); id != nil {
+		s.Example = *id
+	}
 	r.mu.Lock()
 	s.Import = r.mu.imported
 	if !s.Import.Done && !r.mu.started.IsZero() {
@@ -197,6 +204,7 @@ func (r *Runner) play(ctx context.Context, gen *Generator, first Delivery) bool 
 				return false
 			}
 			r.out.send(d)
+			r.remember(d)
 			if d.Root {
 				r.requests.Add(1)
 				if d.Fault {
@@ -207,6 +215,13 @@ func (r *Runner) play(ctx context.Context, gen *Generator, first Delivery) bool 
 				}
 			}
 		}
+	}
+}
+
+// remember keeps the trace of a document as an example when it is a good one.
+func (r *Runner) remember(d Delivery) {
+	if d.Stage == Complete && d.Service == "checkout" && !d.Error {
+		r.example.Store(&d.Trace)
 	}
 }
 
@@ -251,8 +266,9 @@ const (
 )
 
 type importBatch struct {
-	docs [][]byte
-	at   time.Time // of the last document
+	docs    [][]byte
+	at      time.Time // of the last document
+	example Delivery  // a document to remember, when it is in the batch
 }
 
 // importUntilNow imports until gen reaches the present and returns the first
@@ -278,6 +294,7 @@ func (r *Runner) importUntilNow(ctx context.Context, gen *Generator) (rest Deliv
 					continue
 				}
 				r.out.refused.Add(int64(refused))
+				r.remember(b.example)
 				r.mu.Lock()
 				r.mu.imported.Sent += int64(len(b.docs))
 				if b.at.After(r.mu.imported.At) {
@@ -311,6 +328,9 @@ func (r *Runner) importUntilNow(ctx context.Context, gen *Generator) (rest Deliv
 			flush()
 		}
 		b.docs, b.at = append(b.docs, d.Document), d.At
+		if d.Service == "checkout" {
+			b.example = d
+		}
 		size += len(d.Document)
 	}
 	flush()
