@@ -60,19 +60,20 @@ type Config struct {
 
 // Handler serves the X-Ray API.
 type Handler struct {
-	cfg       Config
-	documents int // at most, in a PutTraceSegments
-	traceIDs  int // at most, in a BatchGetTraces
-	rate      *bucket
-	metrics   *metrics
-	telemetry telemetry
-	sampling  *sampling
-	logged    atomic.Int64 // unix seconds of the last logged server error
+	cfg        Config
+	documents  int // at most, in a PutTraceSegments
+	traceIDs   int // at most, in a BatchGetTraces
+	answerPage int // bytes after which an answer of BatchGetTraces ends
+	rate       *bucket
+	metrics    *metrics
+	telemetry  telemetry
+	sampling   *sampling
+	logged     atomic.Int64 // unix seconds of the last logged server error
 }
 
 // New returns the handler of the X-Ray API.
 func New(cfg Config) *Handler {
-	h := &Handler{documents: defaultDocuments, traceIDs: defaultTraceIDs}
+	h := &Handler{documents: defaultDocuments, traceIDs: defaultTraceIDs, answerPage: defaultAnswerPage}
 	body := int64(defaultBodyBytes)
 	if cfg.AWSLimits {
 		h.documents, h.traceIDs, body = awsDocuments, awsTraceIDs, awsBodyBytes

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 )
@@ -179,7 +180,8 @@ func decodeValue(s *scanner, sh *shape, depth int) (*value, error) {
 			return nil, err
 		}
 		if sh.kind == kString {
-			return &value{s: string(text)}, nil
+			// The text is ours alone: str copied it out of the body.
+			return &value{s: unsafe.String(unsafe.SliceData(text), len(text))}, nil
 		}
 		token = "STRING_VALUE"
 	case 't':

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"net/http"
+	"time"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
@@ -18,8 +19,8 @@ var batchGetTracesInput = &shape{kind: kStruct, members: []member{
 }}
 
 const (
-	// answerPage ends a page of BatchGetTraces: the answer gets a token.
-	answerPage = 32 << 20
+	// defaultAnswerPage ends a page of BatchGetTraces: the answer gets a token.
+	defaultAnswerPage = 32 << 20
 	// answerBuffer is how much of an answer is collected before it is sent
 	// without knowing its end.
 	answerBuffer = 1 << 20
@@ -83,7 +84,7 @@ func (h *Handler) writeTraces(c *call, ids []segment.TraceID, first int) error {
 		if err := a.trace(t); err != nil {
 			return err
 		}
-		if i+1 < len(ids) && a.sent+len(a.buf) >= answerPage {
+		if i+1 < len(ids) && a.sent+len(a.buf) >= h.answerPage {
 			token = `"` + encodeBatchToken(i+1, ids) + `"`
 			break
 		}
@@ -96,7 +97,9 @@ func (h *Handler) writeTraces(c *call, ids []segment.TraceID, first int) error {
 	}
 	a.buf = append(a.buf, `,"UnprocessedTraceIds":[],"NextToken":`...)
 	a.buf = append(append(a.buf, token...), '}')
-	return a.flush()
+	err := a.flush()
+	http.NewResponseController(c.w).SetWriteDeadline(time.Time{}) // the next request has its own
+	return err
 }
 
 // answer collects what is to be sent and begins to send it when it grows large.
@@ -111,6 +114,10 @@ type answer struct {
 func (a *answer) flush() error {
 	if !a.c.started {
 		a.c.started = true
+		// A client that does not read must not hold the answer for ever.
+		if until, ok := a.c.ctx.Deadline(); ok {
+			http.NewResponseController(a.c.w).SetWriteDeadline(until)
+		}
 		if _, err := a.c.w.Write([]byte{'{'}); err != nil {
 			return http.ErrAbortHandler
 		}
