@@ -143,6 +143,15 @@ func TestRowCodecRefuses(t *testing.T) {
 	if err := r.UnmarshalBinary(data); !errors.Is(err, ErrRow) || !strings.Contains(err.Error(), "version 2") {
 		t.Errorf("version 2: error %v", err)
 	}
+	for _, f := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		odd, err := (&Row{HasDuration: true, Duration: f}).AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.UnmarshalBinary(odd); !errors.Is(err, ErrRow) {
+			t.Errorf("duration %v: error %v, want ErrRow", f, err)
+		}
+	}
 	// A list of 2^62 end minutes must be refused before room is made for it.
 	huge := append([]byte{rowVersion}, make([]byte, 16)...)
 	huge = append(huge, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f)

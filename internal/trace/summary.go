@@ -148,10 +148,6 @@ func (t *Trace) rowServices(r *Row) {
 		id = boundService(id)
 		services.add(id, len(id.Name)+len(id.Type)+len(id.AccountID)+3)
 	}
-	if r.HasRoot {
-		// There is always room for the entry point and its client.
-		services.limit -= 2*len(r.Root.Name) + len(r.Root.Type) + len(r.Root.AccountID) + len(typeClient) + 6
-	}
 	for _, e := range t.Segments {
 		add(ServiceOf(e.Segment))
 	}
@@ -159,7 +155,7 @@ func (t *Trace) rowServices(r *Row) {
 		add(node)
 	}
 	if r.HasRoot {
-		services.limit = math.MaxInt
+		services.limit = math.MaxInt // always room for the entry point and its client
 		add(r.Root)
 		add(ServiceID{Name: r.Root.Name, Type: typeClient})
 	}
