@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -130,7 +131,11 @@ func (e *explainer) text(i int) int {
 	case at >= len(e.data):
 		return e.fail(at, "the text ends within a string", brokenOff)
 	case e.data[at] == '\\':
-		if at+1 < len(e.data) && e.data[at+1] == 'u' {
+		rest := e.data[at+1:]
+		if len(rest) == 0 || rest[0] == 'u' && len(bytes.Trim(rest[1:], "0123456789abcdefABCDEF")) == 0 {
+			return e.fail(at, "the text ends within a string", brokenOff)
+		}
+		if rest[0] == 'u' {
 			return e.fail(at, `\u is not followed by four hexadecimal digits`, `write \\ for a backslash`)
 		}
 		return e.fail(at, "a backslash is followed by "+e.seen(at+1), `write \\ for a backslash`)

@@ -141,6 +141,25 @@ func TestManySubsegments(t *testing.T) {
 	}
 }
 
+// TestListsAroundBlockSize reads lists that end just before and after a block.
+func TestListsAroundBlockSize(t *testing.T) {
+	for _, n := range []int{1, blockSize - 1, blockSize, blockSize + 1, 2 * blockSize, 2*blockSize + 1} {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `,{"id":"%016x","name":"call","start_time":1,"end_time":2,"subsegments":[{"id":"%016x","name":"inner","start_time":1,"end_time":2}]}`, i, n+i)
+		}
+		s := parse(t, documentWith(`,"subsegments":[`+b.String()[1:]+`]`))
+		if len(s.Subsegments) != n {
+			t.Fatalf("%d subsegments, want %d", len(s.Subsegments), n)
+		}
+		for i, sub := range s.Subsegments {
+			if sub.ID != SegmentID(i) || len(sub.Subsegments) != 1 || sub.Subsegments[0].ID != SegmentID(n+i) {
+				t.Fatalf("of %d subsegments number %d is %+v", n, i, *sub)
+			}
+		}
+	}
+}
+
 // TestRefusedElementsAreNotKept checks that a list of bad subsegments costs one
 // refusal and not one each.
 func TestRefusedElementsAreNotKept(t *testing.T) {
