@@ -126,7 +126,7 @@ func (f *demoFlags) check(env *Env) (*demoRun, error) {
 func (d *demoRun) run(ctx context.Context, set func(flag, value string) error) error {
 	if d.temporary {
 		var err error
-		if d.dir, err = os.MkdirTemp("", "roentgen-demo-"); err != nil {
+		if d.dir, err = os.MkdirTemp(d.env.Getenv("TMPDIR"), "roentgen-demo-"); err != nil {
 			return fmt.Errorf("make a folder for the demo's data: %w; name one with --data-dir", err)
 		}
 		defer func() {
@@ -213,16 +213,23 @@ func (d *demoRun) play(ctx context.Context, srv *server.Server) error {
 		case <-ctx.Done():
 			running = false
 		case c := <-ended:
+			// When all are told to end at once, as by Ctrl-C, it is no news.
+			select {
+			case <-ctx.Done():
+				continue
+			case <-time.After(300 * time.Millisecond):
+			}
 			how := "well"
 			if c.Err() != nil {
 				how = "with " + c.Err().Error()
 			}
 			status.printf("%s ended %s; the shop goes on without it", c.Name(), how)
 		case <-hint.C:
-			// A trace to look at makes the best beginning; it takes a moment.
-			if s := runner.Status(); s.Example != "" || time.Since(begun) > 3*time.Second {
+			// Traces to look at make the best beginning; they take a moment.
+			s := runner.Status()
+			if x := s.Examples; x.Order != "" && x.Failed != "" && x.Running != "" && (!importing || s.Import.Done) || time.Since(begun) > 4*time.Second {
 				hint.Stop()
-				fmt.Fprint(env.Stdout, demoHints(srv.URL(), s.Example, time.Now()))
+				fmt.Fprint(env.Stdout, demoHints(program(), srv.URL(), x, time.Now()))
 			}
 		case <-tick.C:
 			s := runner.Status()
@@ -260,23 +267,40 @@ func demoGreeting(rate float64, temporary bool) string {
 	return text
 }
 
-// demoHints says what to try next. example is a trace id, or "".
-func demoHints(url, example string, now time.Time) string {
+// program returns how the user calls this binary.
+func program() string {
+	if name := os.Args[0]; strings.ContainsRune(name, os.PathSeparator) && !strings.ContainsAny(name, " \t'\"$`\\") {
+		return name
+	}
+	return "roentgen"
+}
+
+// demoHints says what to try next.
+func demoHints(program, url string, x demo.Examples, now time.Time) string {
 	endpoint := ""
 	if url != defaultEndpoint {
 		endpoint = " --endpoint " + url
 	}
-	id := example
-	if id == "" {
-		id = "ID"
-	}
 	var b strings.Builder
 	b.WriteString("\nTry, in another terminal:\n")
-	line := func(command, what string) { fmt.Fprintf(&b, "  # %s\n  %s\n", what, command) }
-	line("roentgen traces"+endpoint, "the newest traces")
-	line("roentgen trace "+id+endpoint, "one of them as a waterfall")
-	line(fmt.Sprintf("curl -s %s/Traces -d '{\"TraceIds\":[%q]}'", url, id), "the same by X-Ray's API")
-	line(fmt.Sprintf("AWS_ENDPOINT_URL_XRAY=%s AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x \\\n    aws xray get-trace-summaries --region us-east-1 --start-time %d --end-time %d", url, now.Add(-10*time.Minute).Unix(), now.Add(time.Hour).Unix()), "by the AWS CLI; any keys will do")
+	line := func(what, format string, args ...any) {
+		fmt.Fprintf(&b, "  # %s\n  %s\n", what, fmt.Sprintf(format, args...))
+	}
+	line("the newest traces", "%s traces%s", program, endpoint)
+	if x.Order != "" {
+		line("an order, and all that it took", "%s trace %s%s", program, x.Order, endpoint)
+	}
+	if x.Failed != "" {
+		line("a request that failed, and why", "%s trace %s%s", program, x.Failed, endpoint)
+	}
+	if x.Running != "" {
+		line("a report that is still being made", "%s trace %s%s", program, x.Running, endpoint)
+	}
+	if x.Order != "" {
+		line("the order again, by X-Ray's API", `curl -s %s/Traces -d '{"TraceIds":["%s"]}'`, url, x.Order)
+	}
+	line("the last ten minutes by the AWS CLI; any keys will do", "AWS_ENDPOINT_URL_XRAY=%s AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x \\\n    aws xray get-trace-summaries --region us-east-1 --start-time %d --end-time %d --max-items 5",
+		url, now.Add(-10*time.Minute).Unix(), now.Add(time.Hour).Unix())
 	b.WriteString("Ctrl-C closes the shop.\n\n")
 	return b.String()
 }
@@ -285,7 +309,7 @@ func trimFloat(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 // demoStatus is one line about what was done.
 func demoStatus(s demo.Status) string {
-	b := fmt.Sprintf("%s requests, %s faults, %s throttled; %s documents sent, %s refused",
+	b := fmt.Sprintf("%s requests, %s failed, %s throttled; %s documents sent, %s refused",
 		grouped(s.Requests), grouped(s.Faults), grouped(s.Throttles), grouped(s.Sent), grouped(s.Refused))
 	if s.Failed > 0 {
 		b += fmt.Sprintf(", %s not delivered (%s)", grouped(s.Failed), s.LastError)

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,11 +36,31 @@ type Status struct {
 	Failed                      int64 // live documents that could not be delivered
 	Skipped                     int64 // live documents that were too late to send
 	LastError                   string
-	// Example is the id of a trace worth a look: an order that was placed lately;
-	// "" as long as there is none.
-	Example string
+	Examples                    Examples
 
 	Import ImportStatus
+}
+
+// Examples are ids of traces worth a look, each "" as long as there is none.
+type Examples struct {
+	Order  string // an order that was placed lately
+	Failed string // a request that ended in a fault
+	// Running is a report that is in progress, unless its program died.
+	Running string
+}
+
+// note takes a document's trace in when it is a good example.
+func (x *Examples) note(d Delivery) {
+	switch {
+	case d.Service == "checkout" && d.Stage == Complete && !d.Error && !d.Fault:
+		x.Order = d.Trace
+	case d.Root && d.Fault:
+		x.Failed = d.Trace
+	case d.Service == "reports" && d.Stage == Begun:
+		x.Running = d.Trace
+	case d.Service == "reports" && d.Stage == Complete && d.Trace == x.Running:
+		x.Running = ""
+	}
 }
 
 // ImportStatus is how far the back-fill has come.
@@ -73,12 +94,13 @@ type Runner struct {
 
 	requests, faults, throttles atomic.Int64
 	skipped                     atomic.Int64
-	example                     atomic.Pointer[string]
 
 	mu struct {
 		sync.Mutex
 		imported ImportStatus
 		started  time.Time
+		live     Examples
+		past     Examples
 	}
 }
 
@@ -127,11 +149,13 @@ func (r *Runner) Status() Status {
 		Requests: r.requests.Load(), Faults: r.faults.Load(), Throttles: r.throttles.Load(), Skipped: r.skipped.Load(),
 	}
 	s.Sent, s.Refused, s.Failed, s.LastError = r.out.counts()
-	if id := r.example.Load(); id != nil {
-		s.Example = *id
-	}
 	r.mu.Lock()
 	s.Import = r.mu.imported
+	s.Examples = Examples{
+		Order:   cmp.Or(r.mu.live.Order, r.mu.past.Order),
+		Failed:  cmp.Or(r.mu.live.Failed, r.mu.past.Failed),
+		Running: cmp.Or(r.mu.live.Running, r.mu.past.Running),
+	}
 	if !s.Import.Done && !r.mu.started.IsZero() {
 		s.Import.Took = time.Since(r.mu.started)
 	}
@@ -204,7 +228,9 @@ func (r *Runner) play(ctx context.Context, gen *Generator, first Delivery) bool 
 				return false
 			}
 			r.out.send(d)
-			r.remember(d)
+			r.mu.Lock()
+			r.mu.live.note(d)
+			r.mu.Unlock()
 			if d.Root {
 				r.requests.Add(1)
 				if d.Fault {
@@ -215,13 +241,6 @@ func (r *Runner) play(ctx context.Context, gen *Generator, first Delivery) bool 
 				}
 			}
 		}
-	}
-}
-
-// remember keeps the trace of a document as an example when it is a good one.
-func (r *Runner) remember(d Delivery) {
-	if d.Stage == Complete && d.Service == "checkout" && !d.Error {
-		r.example.Store(&d.Trace)
 	}
 }
 
@@ -266,9 +285,9 @@ const (
 )
 
 type importBatch struct {
-	docs    [][]byte
-	at      time.Time // of the last document
-	example Delivery  // a document to remember, when it is in the batch
+	docs     [][]byte
+	at       time.Time // of the last document
+	examples Examples  // found up to here
 }
 
 // importUntilNow imports until gen reaches the present and returns the first
@@ -294,11 +313,10 @@ func (r *Runner) importUntilNow(ctx context.Context, gen *Generator) (rest Deliv
 					continue
 				}
 				r.out.refused.Add(int64(refused))
-				r.remember(b.example)
 				r.mu.Lock()
 				r.mu.imported.Sent += int64(len(b.docs))
 				if b.at.After(r.mu.imported.At) {
-					r.mu.imported.At = b.at
+					r.mu.imported.At, r.mu.past = b.at, b.examples
 				}
 				r.mu.Unlock()
 			}
@@ -313,7 +331,7 @@ func (r *Runner) importUntilNow(ctx context.Context, gen *Generator) (rest Deliv
 			case <-ctx.Done():
 			}
 		}
-		b, size = importBatch{}, 0
+		b, size = importBatch{examples: b.examples}, 0
 	}
 	for ctx.Err() == nil {
 		d, ok := gen.Next()
@@ -328,9 +346,7 @@ func (r *Runner) importUntilNow(ctx context.Context, gen *Generator) (rest Deliv
 			flush()
 		}
 		b.docs, b.at = append(b.docs, d.Document), d.At
-		if d.Service == "checkout" {
-			b.example = d
-		}
+		b.examples.note(d)
 		size += len(d.Document)
 	}
 	flush()

@@ -160,7 +160,7 @@ func (f *frame) productPage() int {
 	if f.r.chance(0.4) {
 		f.call(c.recommendations, "GET", "/recommendations?for=product", 2*second, (*frame).recommend)
 	}
-	if f.r.chance(0.006) {
+	if f.r.chance(0.008) {
 		f.local("render product", func() {
 			f.work(6, 0.4)
 			status = f.fail(500, renderFailed, pick(f.r, []string{"amount", "currency", "discount"}))
@@ -282,7 +282,7 @@ func (f *frame) productData() int {
 
 // shed is the catalogue's refusal to take more than it can do; 0: it takes the request.
 func (f *frame) shed() int {
-	if f.r.chance(0.0015 + 0.3*f.g.trouble(busyCatalogue, f.now)) {
+	if f.r.chance(0.003 + 0.3*f.g.trouble(busyCatalogue, f.now)) {
 		f.work(0.4, 0.3)
 		return f.fail(503, catalogueOverload, strconv.Itoa(f.r.between(200, 260)))
 	}
@@ -311,7 +311,7 @@ func (f *frame) find() int {
 		f.work(2, 0.4)
 		results := f.r.zipf(400)
 		f.note(count("results", results), number("relevance", float64(f.r.between(1, 1000))/1000))
-		if f.r.chance(0.0008 + 0.25*f.g.trouble(searchNodeDown, f.now)) {
+		if f.r.chance(0.003 + 0.25*f.g.trouble(searchNodeDown, f.now)) {
 			e := f.begin("search-index.internal:9200", "remote")
 			e.http = &httpBlock{method: "POST", url: "http://search-index.internal:9200/products/_search"}
 			f.work(900, 0.3)
@@ -479,7 +479,7 @@ func (f *frame) charge(value float64, method string) int {
 		return 504
 	}
 	f.now += took
-	if f.r.chance(0.002 + 0.15*trouble) {
+	if f.r.chance(0.006 + 0.15*trouble) {
 		f.raise(e, paymentRefused, fmt.Sprintf("req_%08x", f.r.Uint32()))
 		e.answer(503)
 		f.finish(e)
@@ -508,7 +508,7 @@ func (f *frame) saveOrder(value float64, items int) int {
 	f.local("transaction", func() {
 		e := f.sql(false, "INSERT INTO orders (id, customer_id, tenant, total, currency, state) VALUES (%s, %s, %s, %s, %s, %s) RETURNING created_at",
 			4*(1+150*trouble), 0.6)
-		if e.end-e.start > 2500*millisecond || f.r.chance(0.001+0.1*trouble) {
+		if e.end-e.start > 2500*millisecond || f.r.chance(0.004+0.1*trouble) {
 			f.raise(e, lockTimeout, fmt.Sprintf("%d,%d", f.r.between(1, 900), f.r.between(1, 80)))
 			status = f.fail(500, orderFailed, order)
 			return
