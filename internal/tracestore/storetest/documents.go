@@ -120,6 +120,7 @@ func testSeq(t *testing.T, s *suite) {
 		if len(first) != 2 || len(second) != 1 {
 			t.Fatalf("put %d: %d and %d documents, want 2 and 1", i, len(first), len(second))
 		}
+		sameData(t, first, root(n, 0).JSON(), sub(n, 7, root(n, 0).ID, 0, 1).JSON())
 		order := []uint64{lastSeq, first[0].Seq, second[0].Seq, first[1].Seq}
 		for k := 1; k < len(order); k++ {
 			if order[k] <= order[k-1] {

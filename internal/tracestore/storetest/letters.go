@@ -41,6 +41,11 @@ func letters(t testing.TB, s tracestore.Store, before uint64, limit int) []trace
 	if len(got) > limit {
 		t.Fatalf("DeadLetters(before %d, limit %d) gave %d", before, limit, len(got))
 	}
+	for i, l := range got {
+		if before != 0 && l.N >= before || i > 0 && l.N >= got[i-1].N {
+			t.Fatalf("DeadLetters(before %d, limit %d) gave letter %d at place %d", before, limit, l.N, i)
+		}
+	}
 	return got
 }
 

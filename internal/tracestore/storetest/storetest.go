@@ -257,6 +257,11 @@ func pages(t testing.TB, s tracestore.Store, scan tracestore.Scan, size int) []H
 		if len(page) > size {
 			t.Fatalf("Scan(%s) called fn %d times although it returned false at %d", scanText(scan), len(page), size)
 		}
+		for _, h := range page {
+			if a := scan.After; a != nil && (h.Cursor.Time > a.Time || h.Cursor.Time == a.Time && bytes.Compare(h.Cursor.ID[:], a.ID[:]) >= 0) {
+				t.Fatalf("Scan(%s) gave a row at {%d %s}, which is not behind the cursor", scanText(scan), h.Cursor.Time, TraceText(h.Cursor.ID))
+			}
+		}
 		all = append(all, page...)
 		if len(page) < size {
 			return all
@@ -426,4 +431,13 @@ func sameData(t testing.TB, docs []tracestore.Stored, want ...[]byte) {
 			t.Fatalf("document %d (seq %d) is\n%s\nwant\n%s", i, d.Seq, cut(d.Data), cut(want[i]))
 		}
 	}
+}
+
+// Names returns the names of the suite's subtests, as Options.Skip knows them.
+func Names() []string {
+	names := make([]string, len(clauses))
+	for i, c := range clauses {
+		names[i] = c.name
+	}
+	return names
 }
