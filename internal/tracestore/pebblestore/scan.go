@@ -1,0 +1,810 @@
+package pebblestore
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/roentgen-io/roentgen/internal/trace"
+	"github.com/roentgen-io/roentgen/internal/tracestore"
+	"github.com/roentgen-io/roentgen/segment"
+)
+
+// window is a scan's window in the unit of its clock, both ends in it.
+type window struct{ lo, hi int64 }
+
+func windowOf(scan tracestore.Scan) (w window, ok bool) {
+	if scan.Start >= scan.End {
+		return w, false
+	}
+	switch scan.Clock {
+	case tracestore.ClockStart:
+		w = window{scan.Start, scan.End - 1}
+	case tracestore.ClockChanged: // a millisecond is in when its first nanosecond is
+		w = window{ceilDiv(scan.Start, 1e6), ceilDiv(scan.End, 1e6) - 1}
+	case tracestore.ClockEnd: // a minute is in when any of its nanoseconds is
+		w = window{floorDiv(scan.Start, minute), floorDiv(scan.End-1, minute)}
+	default:
+		return w, false
+	}
+	return w, w.lo <= w.hi
+}
+
+// position returns where a row stands in a window.
+func (w window) position(row *trace.Row, clock tracestore.Clock) (at int64, ok bool) {
+	switch clock {
+	case tracestore.ClockStart:
+		at = row.Start
+	case tracestore.ClockChanged:
+		at = row.Changed
+	case tracestore.ClockEnd:
+		for i := len(row.Ends) - 1; i >= 0; i-- {
+			if m := row.Ends[i]; w.lo <= m && m <= w.hi {
+				return m, true
+			}
+		}
+		return 0, false
+	}
+	return at, w.lo <= at && at <= w.hi
+}
+
+// compareCursors orders as scans do: below 0 when a comes first, newest first.
+func compareCursors(a, b tracestore.Cursor) int {
+	if c := cmp.Compare(b.Time, a.Time); c != 0 {
+		return c
+	}
+	return compareIDs(b.ID, a.ID)
+}
+
+// scanner is one run of Scan.
+//
+// Rows come from two sources. The rows in Pebble serve for the traces whose
+// documents up to asOf are exactly those that the row was made of. All other
+// traces that began by asOf are assembled: those with documents in the tail
+// by asOf, and those that the roller gave a new row since asOf. Their positions
+// are found first and merged in.
+type scanner struct {
+	s      *Store
+	ctx    context.Context
+	r      *reading
+	scan   tracestore.Scan
+	win    window
+	asOf   uint64
+	after  *tracestore.Cursor
+	emit   func(c tracestore.Cursor, row *trace.Row) bool
+	tail   map[segment.TraceID][]tailDoc // traces with documents in the tail by asOf
+	held   map[segment.TraceID]uint64    // of traces put off, the first seq that is not in their row
+	extra  []tracestore.Cursor           // positions of assembled rows, next first
+	docs   *pebble.Iterator              // for documents
+	rows   *pebble.Iterator              // for rows of other indexes
+	done   bool
+	looked int
+}
+
+// Scan implements tracestore.Searcher.
+func (s *Store) Scan(ctx context.Context, scan tracestore.Scan, fn func(c tracestore.Cursor, row *trace.Row) bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	win, ok := windowOf(scan)
+	x := &scanner{s: s, ctx: ctx, scan: scan, win: win, after: scan.After, emit: fn, tail: make(map[segment.TraceID][]tailDoc)}
+	var err error
+	x.r, err = s.read(func(t *tail) {
+		x.asOf = t.last
+		if scan.AsOf != 0 && scan.AsOf < x.asOf {
+			x.asOf = scan.AsOf
+		}
+		if ok {
+			x.takeTail(t)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer x.r.release()
+	if !ok {
+		return nil
+	}
+	defer func() {
+		for _, it := range []*pebble.Iterator{x.docs, x.rows} {
+			if it != nil {
+				_ = it.Close() // errors showed where it was used
+			}
+		}
+	}()
+	if x.docs, err = x.r.snap.NewIter(nil); err != nil {
+		return x.r.inst.readError("scan", err)
+	}
+	if x.rows, err = x.r.snap.NewIter(nil); err != nil {
+		return x.r.inst.readError("scan", err)
+	}
+	if err := x.findExtra(); err != nil {
+		return err
+	}
+	if scan.Clock == tracestore.ClockEnd {
+		err = x.byMinute()
+	} else {
+		err = x.byTime()
+	}
+	if err != nil {
+		return err
+	}
+	if x.done {
+		return nil
+	}
+	return ctx.Err()
+}
+
+// takeTail notes the traces with documents in the tail by asOf. The tail's lock is held.
+func (x *scanner) takeTail(t *tail) {
+	if len(t.held) > 0 {
+		x.held = make(map[segment.TraceID]uint64, len(t.held))
+		for id, tt := range t.held {
+			x.held[id] = tt.docs[0].Seq
+		}
+	}
+	for _, m := range [...]traceMap{t.held, t.rolling, t.current} {
+		for id, tt := range m {
+			if docs, ok := x.tail[id]; ok {
+				x.tail[id] = append(docs[:len(docs):len(docs)], tt.docs...)
+			} else if tt.docs[0].Seq <= x.asOf {
+				x.tail[id] = tt.docs
+			}
+		}
+	}
+}
+
+// check reports, now and then, whether the scan should end.
+func (x *scanner) check() error {
+	if x.looked++; x.looked%32 != 0 {
+		return nil
+	}
+	if err := x.ctx.Err(); err != nil {
+		return err
+	}
+	if x.s.isClosing() {
+		return tracestore.ErrClosed
+	}
+	return x.r.inst.err()
+}
+
+// findExtra finds the positions of the rows that must be assembled.
+func (x *scanner) findExtra() error {
+	add := func(id segment.TraceID, waiting []tailDoc) error {
+		if err := x.check(); err != nil {
+			return err
+		}
+		row, err := x.s.assemble(x.r, x.docs, id, waiting, x.asOf)
+		if err != nil || row == nil {
+			return err
+		}
+		x.addExtra(row.ID, row)
+		return nil
+	}
+	for id, docs := range x.tail {
+		if err := add(id, docs); err != nil {
+			return err
+		}
+	}
+	if x.asOf < x.r.w {
+		changes, ok := x.s.history.since(x.asOf, x.r.w)
+		if !ok {
+			ids, err := x.changedSince()
+			if err != nil {
+				return err
+			}
+			for _, id := range ids {
+				if err := add(id, nil); err != nil {
+					return err
+				}
+			}
+		}
+		seen := make(map[segment.TraceID]bool, len(changes))
+		for i := range changes {
+			c := &changes[i]
+			if seen[c.id] || x.tail[c.id] != nil {
+				continue
+			}
+			seen[c.id] = true
+			if c.oldLast <= x.asOf && x.asOf < c.newFirst && x.scan.Clock != tracestore.ClockEnd {
+				// The row before is the row as of asOf: only its place is needed.
+				x.addExtra(c.id, &trace.Row{Start: c.start, Changed: c.changed})
+				continue
+			}
+			if err := add(c.id, nil); err != nil {
+				return err
+			}
+		}
+	}
+	slices.SortFunc(x.extra, compareCursors)
+	return nil
+}
+
+func (x *scanner) addExtra(id segment.TraceID, row *trace.Row) {
+	at, ok := x.win.position(row, x.scan.Clock)
+	if !ok {
+		return
+	}
+	c := tracestore.Cursor{Time: at, ID: id}
+	if x.after == nil || compareCursors(*x.after, c) < 0 {
+		x.extra = append(x.extra, c)
+	}
+}
+
+// changedSince finds, without the history, the traces that began by asOf and
+// have a row with later documents: they have documents after asOf in the part
+// of asOf, or a link from that part or an earlier one.
+func (x *scanner) changedSince() ([]segment.TraceID, error) {
+	list := x.r.parts
+	home, ok := partOf(list, x.asOf)
+	if !ok {
+		return nil, nil // everything of that time is gone
+	}
+	var ids []segment.TraceID
+	it := x.docs
+	lower, upper := partSpan(tagTrace, list[home].id)
+	it.SetBounds(lower, upper)
+	var latest segment.TraceID
+	var low, high, any bool
+	last := x.r.w
+	note := func() {
+		if any && low && high && x.tail[latest] == nil {
+			ids = append(ids, latest)
+		}
+	}
+	var seqs []uint64
+	for ok := it.First(); ok; ok = it.Next() {
+		if err := x.check(); err != nil {
+			return nil, err
+		}
+		_, id, first, ok := decodeTraceKey(it.Key())
+		if !ok {
+			return nil, corrupt(it.Key(), fmt.Errorf("key of %d bytes", len(it.Key())))
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return nil, x.r.inst.readError("scan", err)
+		}
+		if seqs, err = decodeSeqs(seqs[:0], first, value); err != nil {
+			return nil, corrupt(it.Key(), err)
+		}
+		if id != latest || !any {
+			note()
+			latest, low, high, any = id, false, false, true
+			last = x.rolledUpTo(id)
+		}
+		for _, seq := range seqs {
+			low = low || seq <= x.asOf
+			high = high || seq > x.asOf && seq <= last
+		}
+	}
+	note()
+	if err := it.Error(); err != nil {
+		return nil, x.r.inst.readError("scan", err)
+	}
+	for _, p := range list[:home+1] {
+		lower, upper := partSpan(tagLink, p.id)
+		x.rows.SetBounds(lower, upper)
+		for ok := x.rows.First(); ok; ok = x.rows.Next() {
+			if err := x.check(); err != nil {
+				return nil, err
+			}
+			_, id, ok := decodeLinkKey(x.rows.Key())
+			if !ok {
+				return nil, corrupt(x.rows.Key(), fmt.Errorf("key of %d bytes", len(x.rows.Key())))
+			}
+			if x.tail[id] != nil {
+				continue
+			}
+			refs, err := findDocs(x.r.inst, it, list, id, x.rolledUpTo(id))
+			if err != nil {
+				return nil, err
+			}
+			if len(refs) > 0 && refs[0].seq <= x.asOf && refs[len(refs)-1].seq > x.asOf {
+				ids = append(ids, id)
+			}
+		}
+		if err := x.rows.Error(); err != nil {
+			return nil, x.r.inst.readError("scan", err)
+		}
+	}
+	slices.SortFunc(ids, compareIDs)
+	return slices.Compact(ids), nil
+}
+
+// rolledUpTo returns the seq up to which the documents of a trace are in its row.
+func (x *scanner) rolledUpTo(id segment.TraceID) uint64 {
+	if from, ok := x.held[id]; ok {
+		return min(x.r.w, from-1)
+	}
+	return x.r.w
+}
+
+// give hands a row to the caller.
+func (x *scanner) give(c tracestore.Cursor, row *trace.Row) {
+	if !x.emit(c, row) {
+		x.done = true
+	}
+}
+
+// giveExtra assembles and hands over the next of the extra rows.
+func (x *scanner) giveExtra() error {
+	c := x.extra[0]
+	x.extra = x.extra[1:]
+	row, err := x.s.assemble(x.r, x.docs, c.ID, x.tail[c.ID], x.asOf)
+	if err != nil {
+		return err
+	}
+	if row != nil {
+		x.give(c, row)
+	}
+	return nil
+}
+
+// usable decodes a row as it is stored and reports whether it is the row as of asOf.
+func (x *scanner) usable(key, value []byte) (*trace.Row, bool, error) {
+	if len(value) < 1 {
+		return nil, false, corrupt(key, fmt.Errorf("a row of no bytes"))
+	}
+	row := new(trace.Row)
+	if err := row.UnmarshalBinary(value[1:]); err != nil {
+		return nil, false, corrupt(key, err)
+	}
+	return row, row.LastSeq <= x.asOf, nil
+}
+
+// rowAt reads the row of a trace with its start.
+func (x *scanner) rowAt(part uint16, start int64, id segment.TraceID) (*trace.Row, bool, error) {
+	key := appendIndexKey(nil, tagRow, part, start, id)
+	x.rows.SetBounds(nil, nil)
+	if !x.rows.SeekGE(key) || string(x.rows.Key()) != string(key) {
+		if err := x.rows.Error(); err != nil {
+			return nil, false, x.r.inst.readError("scan", err)
+		}
+		return nil, false, corrupt(key, fmt.Errorf("the row that an index names is missing"))
+	}
+	value, err := x.rows.ValueAndErr()
+	if err != nil {
+		return nil, false, x.r.inst.readError("scan", err)
+	}
+	return x.usable(key, value)
+}
+
+// source is the index of one part, read backwards.
+type source struct {
+	part uint16
+	it   *pebble.Iterator
+	at   tracestore.Cursor
+}
+
+func (x *scanner) sourceError(src *source) error {
+	if err := src.it.Error(); err != nil {
+		return x.r.inst.readError("scan", err)
+	}
+	return nil
+}
+
+// load sets the place of a source from its key.
+func (src *source) load() error {
+	_, at, id, ok := decodeIndexKey(src.it.Key())
+	if !ok {
+		return corrupt(src.it.Key(), fmt.Errorf("key of %d bytes", len(src.it.Key())))
+	}
+	src.at = tracestore.Cursor{Time: at, ID: id}
+	return nil
+}
+
+// byTime scans S or E.
+func (x *scanner) byTime() (err error) {
+	tag := byte(tagRow)
+	if x.scan.Clock == tracestore.ClockChanged {
+		tag = tagChange
+	}
+	var sources []*source
+	defer func() {
+		for _, src := range sources {
+			_ = src.it.Close() // errors showed where it was used
+		}
+	}()
+	for _, p := range x.r.parts {
+		bounds := p.starts
+		if tag == tagChange {
+			bounds = p.changes
+		}
+		if !bounds.meets(x.win.lo, x.win.hi) {
+			continue
+		}
+		lower := appendIndexKey(nil, tag, p.id, x.win.lo, segment.TraceID{})
+		_, upper := partSpan(tag, p.id)
+		if x.win.hi < math.MaxInt64 {
+			upper = appendIndexKey(nil, tag, p.id, x.win.hi+1, segment.TraceID{})
+		}
+		if x.after != nil && x.after.Time <= x.win.hi {
+			upper = appendIndexKey(nil, tag, p.id, x.after.Time, x.after.ID)
+		}
+		if string(lower) >= string(upper) {
+			continue
+		}
+		it, err := x.r.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+		if err != nil {
+			return x.r.inst.readError("scan", err)
+		}
+		src := &source{part: p.id, it: it}
+		sources = append(sources, src)
+		if !it.Last() {
+			if err := x.sourceError(src); err != nil {
+				return err
+			}
+			_ = it.Close()
+			sources = sources[:len(sources)-1]
+			continue
+		}
+		if err := src.load(); err != nil {
+			return err
+		}
+	}
+	for !x.done {
+		// Parts are few, and mostly one of them has the next rows: no heap pays here.
+		var next *source
+		for _, src := range sources {
+			if next == nil || compareCursors(src.at, next.at) < 0 {
+				next = src
+			}
+		}
+		if len(x.extra) > 0 && (next == nil || compareCursors(x.extra[0], next.at) < 0) {
+			if err := x.check(); err != nil {
+				return err
+			}
+			if err := x.giveExtra(); err != nil {
+				return err
+			}
+			continue
+		}
+		if next == nil {
+			return nil
+		}
+		if err := x.check(); err != nil {
+			return err
+		}
+		if _, waiting := x.tail[next.at.ID]; !waiting {
+			value, err := next.it.ValueAndErr()
+			if err != nil {
+				return x.r.inst.readError("scan", err)
+			}
+			var row *trace.Row
+			var ok bool
+			if tag == tagRow {
+				row, ok, err = x.usable(next.it.Key(), value)
+			} else if len(value) != 8 {
+				err = corrupt(next.it.Key(), fmt.Errorf("value of %d bytes", len(value)))
+			} else {
+				row, ok, err = x.rowAt(next.part, unordered(binary.BigEndian.Uint64(value)), next.at.ID)
+			}
+			if err != nil {
+				return err
+			}
+			if ok {
+				x.give(next.at, row)
+			}
+		}
+		if x.done {
+			return nil
+		}
+		if next.it.Prev() {
+			if err := next.load(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := x.sourceError(next); err != nil {
+			return err
+		}
+		i := slices.Index(sources, next)
+		_ = next.it.Close()
+		sources = slices.Delete(sources, i, i+1)
+	}
+	return nil
+}
+
+// ending is a trace that may end in a minute.
+type ending struct {
+	id    segment.TraceID
+	part  uint16
+	start int64
+	extra bool // to be assembled
+}
+
+// endingsAtOnce bounds how many endings of one minute are in memory.
+const endingsAtOnce = 1 << 14
+
+// endingList keeps the endings with the highest ids, sorted from time to time.
+type endingList struct {
+	list []ending
+	// cut is set when some were dropped: all in the list have ids above those.
+	cut bool
+}
+
+func (l *endingList) sort() {
+	slices.SortFunc(l.list, func(a, b ending) int { return compareIDs(b.id, a.id) })
+	if len(l.list) > endingsAtOnce {
+		l.list, l.cut = l.list[:endingsAtOnce], true
+	}
+}
+
+func (l *endingList) add(e ending) {
+	l.list = append(l.list, e)
+	if len(l.list) >= 2*endingsAtOnce {
+		l.sort()
+	}
+}
+
+// byMinute scans by end minute. V holds the end minutes other than that of the
+// start; for that one, the rows say it by their first byte. A trace is given at
+// its last end minute in the window and passed over at the others.
+//
+// Within a minute the order is by id, the rows' by start: so a minute is
+// taken as a whole, in portions when it is large.
+func (x *scanner) byMinute() error {
+	type sources struct{ ends, rows *source }
+	var all []*sources
+	defer func() {
+		for _, p := range all {
+			_ = p.ends.it.Close() // errors showed where it was used
+			_ = p.rows.it.Close()
+		}
+	}()
+	for _, p := range x.r.parts {
+		open := func(tag byte) (*source, error) {
+			lower, upper := partSpan(tag, p.id)
+			it, err := x.r.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+			if err != nil {
+				return nil, x.r.inst.readError("scan", err)
+			}
+			return &source{part: p.id, it: it}, nil
+		}
+		lo, _ := minuteStart(x.win.lo)
+		_, hi := minuteStart(x.win.hi)
+		if !p.ends.meets(x.win.lo, x.win.hi) && !p.starts.meets(lo, hi) {
+			continue
+		}
+		ends, err := open(tagEnd)
+		if err != nil {
+			return err
+		}
+		rows, err := open(tagRow)
+		if err != nil {
+			_ = ends.it.Close()
+			return err
+		}
+		all = append(all, &sources{ends, rows})
+	}
+	bound := tracestore.Cursor{Time: x.win.hi, ID: maxID}
+	whole := true // the id of bound itself is still to come
+	if x.after != nil && x.after.Time <= x.win.hi {
+		bound, whole = *x.after, false
+	}
+	for !x.done && bound.Time >= x.win.lo {
+		// The latest minute in which anything may end.
+		m := int64(math.MinInt64)
+		found := false
+		if len(x.extra) > 0 {
+			m, found = x.extra[0].Time, true
+		}
+		for _, p := range all {
+			if p.ends.it.SeekLT(afterMinute(tagEnd, p.ends.part, bound.Time)) {
+				if err := p.ends.load(); err != nil {
+					return err
+				}
+				m, found = max(m, p.ends.at.Time), true
+			} else if err := x.sourceError(p.ends); err != nil {
+				return err
+			}
+			_, last := minuteStart(bound.Time)
+			if p.rows.it.SeekLT(afterNano(p.rows.part, last)) {
+				if err := p.rows.load(); err != nil {
+					return err
+				}
+				m, found = max(m, floorDiv(p.rows.at.Time, minute)), true
+			} else if err := x.sourceError(p.rows); err != nil {
+				return err
+			}
+		}
+		if !found || m < x.win.lo {
+			return nil
+		}
+		if m < bound.Time {
+			bound, whole = tracestore.Cursor{Time: m, ID: maxID}, true
+		}
+		below := func(id segment.TraceID) bool {
+			c := compareIDs(id, bound.ID)
+			return c < 0 || c == 0 && whole
+		}
+		var list endingList
+		for i, c := range x.extra {
+			if c.Time != m || i >= endingsAtOnce {
+				list.cut = list.cut || c.Time == m
+				break
+			}
+			if below(c.ID) {
+				list.add(ending{id: c.ID, extra: true})
+			}
+		}
+		var floor segment.TraceID // endings below this id may be missing from the list
+		if list.cut {
+			floor = x.extra[endingsAtOnce-1].ID
+		}
+		for _, p := range all {
+			if err := x.endsIn(p.ends, m, below, &list, &floor); err != nil {
+				return err
+			}
+			if err := x.rowsIn(p.rows, m, below, &list); err != nil {
+				return err
+			}
+		}
+		list.sort()
+		if list.cut && len(list.list) > 0 {
+			if last := list.list[len(list.list)-1].id; compareIDs(last, floor) > 0 {
+				floor = last
+			}
+		}
+		for i := range list.list {
+			e := &list.list[i]
+			if x.done || compareIDs(e.id, floor) < 0 {
+				break
+			}
+			if err := x.giveEnding(e, m); err != nil {
+				return err
+			}
+		}
+		if floor != (segment.TraceID{}) {
+			bound, whole = tracestore.Cursor{Time: m, ID: floor}, false
+			continue
+		}
+		if m == math.MinInt64 {
+			return nil
+		}
+		bound, whole = tracestore.Cursor{Time: m - 1, ID: maxID}, true
+	}
+	return nil
+}
+
+// endsIn adds the endings that V has in a minute.
+func (x *scanner) endsIn(src *source, m int64, below func(segment.TraceID) bool, list *endingList, floor *segment.TraceID) error {
+	n := 0
+	ok := src.it.SeekLT(afterMinute(tagEnd, src.part, m))
+	for ; ok; ok = src.it.Prev() {
+		if err := x.check(); err != nil {
+			return err
+		}
+		if err := src.load(); err != nil {
+			return err
+		}
+		if src.at.Time != m {
+			return nil
+		}
+		if !below(src.at.ID) {
+			continue
+		}
+		if n++; n > endingsAtOnce {
+			// src.at.ID is the highest that is left out.
+			if above := nextID(src.at.ID); compareIDs(above, *floor) > 0 {
+				*floor = above
+			}
+			return nil
+		}
+		value, err := src.it.ValueAndErr()
+		if err != nil {
+			return x.r.inst.readError("scan", err)
+		}
+		if len(value) != 8 {
+			return corrupt(src.it.Key(), fmt.Errorf("value of %d bytes", len(value)))
+		}
+		list.add(ending{id: src.at.ID, part: src.part, start: unordered(binary.BigEndian.Uint64(value))})
+	}
+	return x.sourceError(src)
+}
+
+// rowsIn adds the traces that start and end in a minute.
+func (x *scanner) rowsIn(src *source, m int64, below func(segment.TraceID) bool, list *endingList) error {
+	first, last := minuteStart(m)
+	ok := src.it.SeekLT(afterNano(src.part, last))
+	for ; ok; ok = src.it.Prev() {
+		if err := x.check(); err != nil {
+			return err
+		}
+		if err := src.load(); err != nil {
+			return err
+		}
+		if src.at.Time < first {
+			return nil
+		}
+		if !below(src.at.ID) {
+			continue
+		}
+		value, err := src.it.ValueAndErr()
+		if err != nil {
+			return x.r.inst.readError("scan", err)
+		}
+		if len(value) > 0 && value[0]&endsAtStart != 0 {
+			list.add(ending{id: src.at.ID, part: src.part, start: src.at.Time})
+		}
+	}
+	return x.sourceError(src)
+}
+
+func (x *scanner) giveEnding(e *ending, m int64) error {
+	if err := x.check(); err != nil {
+		return err
+	}
+	at := tracestore.Cursor{Time: m, ID: e.id}
+	if e.extra {
+		if len(x.extra) > 0 && x.extra[0] == at {
+			return x.giveExtra()
+		}
+		return nil
+	}
+	if _, waiting := x.tail[e.id]; waiting {
+		return nil
+	}
+	row, ok, err := x.rowAt(e.part, e.start, e.id)
+	if err != nil || !ok {
+		return err
+	}
+	if last, ok := x.win.position(row, tracestore.ClockEnd); ok && last == m {
+		x.give(at, row)
+	}
+	return nil
+}
+
+var maxID = segment.TraceID{
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+}
+
+// nextID returns the id after id; id is not the highest.
+func nextID(id segment.TraceID) segment.TraceID {
+	for i := len(id) - 1; i >= 0; i-- {
+		if id[i]++; id[i] != 0 {
+			break
+		}
+	}
+	return id
+}
+
+// minuteStart returns the first and the last nanosecond of a minute, cut to
+// what there is.
+func minuteStart(m int64) (first, last int64) {
+	first, last = math.MinInt64, math.MaxInt64
+	if m > math.MinInt64/minute {
+		first = max(m, -math.MaxInt64/minute) * minute
+		if m > math.MaxInt64/minute {
+			first = math.MaxInt64
+		}
+	}
+	if m < math.MaxInt64/minute {
+		last = max(math.MinInt64, satAdd(m, 1)*minute-1)
+		if m < math.MinInt64/minute-1 {
+			last = math.MinInt64
+		}
+	}
+	return first, last
+}
+
+func satAdd(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// afterMinute returns a key above all V keys of a minute and below those of later ones.
+func afterMinute(tag byte, part uint16, m int64) []byte {
+	return append(appendIndexKey(nil, tag, part, m, maxID), 0xff)
+}
+
+// afterNano returns a key above all S keys of a start and below those of later ones.
+func afterNano(part uint16, v int64) []byte { return afterMinute(tagRow, part, v) }

@@ -1,0 +1,62 @@
+package pebblestore
+
+import (
+	"context"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/goleak"
+
+	"github.com/roentgen-io/roentgen/internal/tracestore"
+	"github.com/roentgen-io/roentgen/internal/tracestore/crashtest"
+	"github.com/roentgen-io/roentgen/internal/tracestore/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// engine is this package as the crash laboratory sees it.
+var engine = crashtest.Engine{
+	Open: func(fs vfs.FS) (tracestore.Store, error) {
+		s, err := Open(Config{Dir: "data", FS: fs, CacheBytes: 1 << 20})
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	},
+	Check: func(ctx context.Context, s tracestore.Store) error { return s.(*Store).CheckViews(ctx) },
+	Flush: func(s tracestore.Store) error { return s.(*Store).flush() },
+}
+
+func TestCrashes(t *testing.T) { crashtest.Run(t, engine) }
+
+// openDir opens a store that is closed at the end of the test.
+func openDir(t testing.TB, cfg Config) *Store {
+	t.Helper()
+	s, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+func checkViews(ctx context.Context, s tracestore.Store) error { return s.(*Store).CheckViews(ctx) }
+
+func TestContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) tracestore.Store {
+		return openDir(t, Config{Dir: t.TempDir()})
+	}, storetest.Options{
+		Reopen: func(t *testing.T, s tracestore.Store) tracestore.Store {
+			dir := s.(*Store).cfg.Dir
+			if err := s.Close(); err != nil {
+				t.Fatalf("Close: %v", err)
+			}
+			return openDir(t, Config{Dir: dir})
+		},
+		Check: checkViews,
+	})
+}
