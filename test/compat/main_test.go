@@ -21,8 +21,10 @@ import (
 
 var update = flag.Bool("update", false, "write golden files and captured datagrams anew")
 
-// binary is the path of the roentgen that TestMain built.
-var binary string
+var (
+	binary  string // the roentgen under test
+	scratch string // a folder that TestMain removes
+)
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -36,6 +38,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	scratch = dir
+	if binary = os.Getenv("ROENTGEN_BINARY"); binary != "" {
+		return m.Run() // a binary that somebody else built, a release say
+	}
 	binary = filepath.Join(dir, "roentgen")
 	build := exec.Command("go", "build", "-o", binary, "github.com/roentgen-io/roentgen/cmd/roentgen")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -84,7 +90,7 @@ func node(t *testing.T) string {
 
 // goSDK builds the program that uses the X-Ray SDK for Go, once.
 var goSDK = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(filepath.Dir(binary), "go-sdk")
+	path := filepath.Join(scratch, "go-sdk")
 	build := exec.Command("go", "build", "-trimpath", "-o", path, ".")
 	build.Dir = "go-sdk"
 	if out, err := build.CombinedOutput(); err != nil {
@@ -277,6 +283,10 @@ func program(t *testing.T, env []string, name string, args ...string) string {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = env
+	// What the program itself started may outlive it and hold its output open.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 10 * time.Second
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

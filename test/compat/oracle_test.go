@@ -75,6 +75,7 @@ func wantTrace(t *testing.T, docs [][]byte) (reported, inferred []object) {
 		doc    object
 		parent string // id of what encloses it or what it names
 		nested bool
+		top    bool   // a segment, rather than a subsegment of either kind
 		owner  string // id of the document that brought it
 		order  int
 	}
@@ -90,6 +91,7 @@ func wantTrace(t *testing.T, docs [][]byte) (reported, inferred []object) {
 		}
 		order++
 		entities[id] = &entity{doc: cleaned(doc), parent: parent, nested: nested, owner: owner, order: order}
+		entities[id].top = !nested && doc["type"] != "subsegment"
 		subs, _ := doc["subsegments"].([]any)
 		for _, sub := range subs {
 			accept(sub.(object), id, owner, true)
@@ -120,14 +122,13 @@ func wantTrace(t *testing.T, docs [][]byte) (reported, inferred []object) {
 	}
 	sort.Slice(ids, func(i, j int) bool { return entities[ids[i]].order < entities[ids[j]].order })
 
-	isSegment := func(e *entity) bool { return !e.nested && e.doc["type"] != "subsegment" }
 	var tree func(id string) object
 	tree = func(id string) object {
 		doc := entities[id].doc
 		delete(doc, "subsegments")
 		var children []any
 		for _, child := range ids {
-			if e := entities[child]; e.parent == id && !isSegment(e) {
+			if e := entities[child]; e.parent == id && !e.top {
 				c := tree(child)
 				delete(c, "trace_id")
 				delete(c, "parent_id")
@@ -142,7 +143,7 @@ func wantTrace(t *testing.T, docs [][]byte) (reported, inferred []object) {
 	}
 	answered := make(map[string]bool)
 	for _, id := range ids {
-		if e := entities[id]; isSegment(e) {
+		if e := entities[id]; e.top {
 			reported = append(reported, tree(id))
 			answered[e.parent] = true
 		}

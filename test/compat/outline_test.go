@@ -53,8 +53,9 @@ var sameEveryRun = []struct {
 
 // varying are the keys whose values are only noted as present.
 var varying = map[string]bool{
+	"id":    true, // of an exception
 	"stack": true, "working_directory": true, "paths": true, "runtime_version": true, "database_version": true,
-	"client_ip": false, "truncated": true, "skipped": true,
+	"truncated": true, "skipped": true,
 }
 
 func entityLines(doc object, names map[string]string, depth int) string {
@@ -119,12 +120,9 @@ func blank(v any) any {
 	case object:
 		out := object{}
 		for key, value := range v {
-			switch {
-			case varying[key]:
+			if varying[key] {
 				out[key] = "..."
-			case key == "id" && v["message"] != nil || key == "id" && v["type"] != nil:
-				out[key] = "..." // of an exception
-			default:
+			} else {
 				out[key] = blank(value)
 			}
 		}

@@ -188,7 +188,7 @@ func flags(ctx context.Context, _ *xray.Segment) error {
 // httpClient calls the stub, which answers with the status that is asked for,
 // and an address where nobody listens.
 func httpClient(ctx context.Context, _ *xray.Segment) error {
-	client := xray.Client(&http.Client{Timeout: 10 * time.Second})
+	client := newClient()
 	for _, status := range []int{200, 404, 429, 500} {
 		if err := get(ctx, client, fmt.Sprintf("%s/status/%d?q=1", os.Getenv("STUB"), status)); err != nil {
 			return err
@@ -204,6 +204,12 @@ func httpClient(ctx context.Context, _ *xray.Segment) error {
 		return errors.New("a call to a closed port succeeded")
 	}
 	return nil
+}
+
+// newClient returns a traced client that makes a connection for each call, so
+// that every run has the same subsegments.
+func newClient() *http.Client {
+	return xray.Client(&http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}})
 }
 
 func get(ctx context.Context, client *http.Client, url string) error {
@@ -238,7 +244,7 @@ func httpServer(ctx context.Context, _ *xray.Segment) error {
 	srv := &http.Server{Handler: xray.Handler(xray.NewFixedSegmentNamer("stock"), mux), ReadHeaderTimeout: time.Minute}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
-	client := xray.Client(&http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}})
+	client := newClient()
 	for _, path := range []string{"/stock/A-1", "/stock/broken"} {
 		if err := get(ctx, client, "http://"+ln.Addr().String()+path); err != nil {
 			return err

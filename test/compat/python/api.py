@@ -49,7 +49,7 @@ def equal(got, want, what="value"):
 
 
 def trace_id():
-    return "1-%08x-%s" % (time.time(), secrets.token_hex(12))
+    return "1-%08x-%s" % (int(time.time()), secrets.token_hex(12))
 
 
 def span_id():
