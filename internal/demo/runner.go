@@ -47,7 +47,11 @@ type Examples struct {
 	Failed string // a request that ended in a fault
 	// Running is a report that is in progress, unless its program died.
 	Running string
+	begun   time.Time // Running
 }
+
+// reportTime is the longest that a report takes.
+const reportTime = 95 * time.Second
 
 // note takes a document's trace in when it is a good example.
 func (x *Examples) note(d Delivery) {
@@ -57,7 +61,7 @@ func (x *Examples) note(d Delivery) {
 	case d.Root && d.Fault:
 		x.Failed = d.Trace
 	case d.Service == "reports" && d.Stage == Begun:
-		x.Running = d.Trace
+		x.Running, x.begun = d.Trace, d.At
 	case d.Service == "reports" && d.Stage == Complete && d.Trace == x.Running:
 		x.Running = ""
 	}
@@ -152,9 +156,13 @@ func (r *Runner) Status() Status {
 	r.mu.Lock()
 	s.Import = r.mu.imported
 	s.Examples = Examples{
-		Order:   cmp.Or(r.mu.live.Order, r.mu.past.Order),
-		Failed:  cmp.Or(r.mu.live.Failed, r.mu.past.Failed),
-		Running: cmp.Or(r.mu.live.Running, r.mu.past.Running),
+		Order:  cmp.Or(r.mu.live.Order, r.mu.past.Order),
+		Failed: cmp.Or(r.mu.live.Failed, r.mu.past.Failed),
+	}
+	for _, x := range []*Examples{&r.mu.past, &r.mu.live} {
+		if r.opts.Now().Sub(x.begun) < reportTime && (x != &r.mu.past || s.Import.Done) {
+			s.Examples.Running = x.Running
+		}
 	}
 	if !s.Import.Done && !r.mu.started.IsZero() {
 		s.Import.Took = time.Since(r.mu.started)

@@ -198,6 +198,9 @@ func TestHistory(t *testing.T) {
 		begun = st.Import.To
 		return st.Import.Done && st.Requests > 10 && arrived()
 	})
+	if x := status.Examples; x.Order == "" || x.Running == "" {
+		t.Errorf("examples %+v, want an order and a report", x)
+	}
 	if status.Import.Err != nil || status.Import.Fraction() != 1 || status.Refused != 0 || status.Failed != 0 {
 		t.Errorf("status %+v, want a complete import and no trouble", status)
 	}
