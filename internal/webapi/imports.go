@@ -28,9 +28,7 @@ const (
 	// listedRefusals is how many refusals of an import are listed; all are
 	// counted, and the beginnings of many are kept as dead letters.
 	listedRefusals = maxImportDocuments
-	// importIdle is how long an import waits for the next piece of its body,
-	// and importWait how long for a store that is overloaded.
-	importIdle = 60 * time.Second
+	// importWait is how long an import waits for a store that is overloaded.
 	importWait = 20 * time.Second
 )
 
@@ -44,9 +42,6 @@ const (
 // Line is the line of the body, or the place in the list, from 1. A failure
 // halfway says in its message how many documents were stored.
 func (h *handler) imports(w http.ResponseWriter, r *http.Request) error {
-	// Reading the body may take longer than the server grants to others.
-	control := http.NewResponseController(w)
-	control.SetWriteDeadline(time.Time{})
 	im := &importing{h: h, ctx: context.WithoutCancel(r.Context()), from: ingest.Origin{Source: ingest.SourceImport, Peer: r.RemoteAddr}}
 	var err error
 	if isLines(r) {
@@ -55,7 +50,7 @@ func (h *handler) imports(w http.ResponseWriter, r *http.Request) error {
 			return e
 		}
 		defer done()
-		err = im.lines(src, func() { control.SetReadDeadline(time.Now().Add(importIdle)) })
+		err = im.lines(src)
 	} else {
 		err = im.body(r)
 	}
@@ -110,10 +105,9 @@ func (im *importing) body(r *http.Request) error {
 	return im.put(docs, nil)
 }
 
-// lines reads one document a line, in batches. touch is called before each read
-// that may wait.
-func (im *importing) lines(src io.Reader, touch func()) error {
-	in := bufio.NewReaderSize(touching{src, touch}, 64<<10)
+// lines reads one document a line, in batches.
+func (im *importing) lines(src io.Reader) error {
+	in := bufio.NewReaderSize(bodyReader{src}, 64<<10)
 	var docs [][]byte
 	var at []int
 	size := 0
@@ -149,15 +143,11 @@ func (im *importing) lines(src io.Reader, touch func()) error {
 	}
 }
 
-// touching calls touch before each read.
-type touching struct {
-	io.Reader
-	touch func()
-}
+// bodyReader turns errors of reading a body into errors for its sender.
+type bodyReader struct{ io.Reader }
 
-func (t touching) Read(p []byte) (int, error) {
-	t.touch()
-	n, err := t.Reader.Read(p)
+func (b bodyReader) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
 	if err != nil && err != io.EOF {
 		err = xrayapi.BodyError(err)
 	}

@@ -24,5 +24,7 @@
 // Request bodies are read into pooled buffers, bounded one by one and in sum;
 // documents are copied out of them once, unescaped, into one buffer for each
 // call that the ingester and the store take over. Answers are built in one
-// buffer and, beyond some size, streamed.
+// buffer and, beyond some size, streamed. Clients that send or read slowly are
+// the business of the server around the handler, which owns all deadlines of
+// connections.
 package xrayapi

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/xray"
 	"github.com/aws/aws-sdk-go-v2/service/xray/types"
@@ -18,14 +19,28 @@ import (
 	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
 )
 
-// sdk returns the AWS client for a fixture; it does not try again by itself.
+// sdk returns the AWS client for a fixture. It tries again what every such
+// client does: it closes the body of its request as soon as the head of the
+// answer is there, and when net/http is not done with that body yet, which a
+// server as near as this one brings about, the connection is cut while the rest
+// of a large answer is read.
 func sdk(f *fixture) *xray.Client {
+	return sdkWith(f, retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts, o.MaxBackoff = 10, 5*time.Millisecond
+		o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
+	}))
+}
+
+// sdkOnce returns a client that tries nothing again.
+func sdkOnce(f *fixture) *xray.Client { return sdkWith(f, aws.NopRetryer{}) }
+
+func sdkWith(f *fixture, retryer aws.Retryer) *xray.Client {
 	return xray.New(xray.Options{
 		Region:       "eu-central-1",
 		BaseEndpoint: aws.String(f.URL),
 		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
 		HTTPClient:   f.Client(),
-		Retryer:      aws.NopRetryer{},
+		Retryer:      retryer,
 	})
 }
 
@@ -122,7 +137,7 @@ func TestSDK(t *testing.T) {
 func TestSDKErrors(t *testing.T) {
 	s := &faultyStore{Store: memstore.New()}
 	f := serve(t, s, nil)
-	client, ctx := sdk(f), context.Background()
+	client, ctx := sdkOnce(f), context.Background()
 
 	var invalid *types.InvalidRequestException
 	_, err := client.BatchGetTraces(ctx, &xray.BatchGetTracesInput{TraceIds: []string{"nonsense"}})

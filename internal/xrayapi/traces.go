@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"net/http"
-	"time"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
@@ -97,9 +96,7 @@ func (h *Handler) writeTraces(c *call, ids []segment.TraceID, first int) error {
 	}
 	a.buf = append(a.buf, `,"UnprocessedTraceIds":[],"NextToken":`...)
 	a.buf = append(append(a.buf, token...), '}')
-	err := a.flush()
-	http.NewResponseController(c.w).SetWriteDeadline(time.Time{}) // the next request has its own
-	return err
+	return a.flush()
 }
 
 // answer collects what is to be sent and begins to send it when it grows large.
@@ -114,10 +111,6 @@ type answer struct {
 func (a *answer) flush() error {
 	if !a.c.started {
 		a.c.started = true
-		// A client that does not read must not hold the answer for ever.
-		if until, ok := a.c.ctx.Deadline(); ok {
-			http.NewResponseController(a.c.w).SetWriteDeadline(until)
-		}
 		if _, err := a.c.w.Write([]byte{'{'}); err != nil {
 			return http.ErrAbortHandler
 		}
