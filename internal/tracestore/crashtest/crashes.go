@@ -21,6 +21,7 @@ import (
 // out in the order in which they happen to ask.
 type load struct {
 	stop  chan struct{}
+	once  sync.Once
 	group sync.WaitGroup
 	acks  atomic.Int64
 	bad   atomic.Pointer[error] // an error of Write that tolerate did not take
@@ -62,7 +63,7 @@ func startLoad(m *model, s tracestore.Store, writers int, enough int64, tolerate
 }
 
 func (l *load) end() error {
-	close(l.stop)
+	l.once.Do(func() { close(l.stop) })
 	if err := within("ending the writers", func() error { l.group.Wait(); return nil }); err != nil {
 		return err
 	}
@@ -167,7 +168,12 @@ func transient(t *testing.T, e Engine, rounds int, begin func(fs *Faults, rng *r
 	if err != nil {
 		t.Fatal(err)
 	}
+	var writers *load
 	defer func() {
+		// Whatever was found, the writers end before the store is closed.
+		if writers != nil {
+			writers.end()
+		}
 		if err := closeStore(s); err != nil {
 			t.Errorf("close after all troubles are over: %v", err)
 		}
@@ -178,7 +184,7 @@ func transient(t *testing.T, e Engine, rounds int, begin func(fs *Faults, rng *r
 			t.Fatalf("seed %d, round %d: %s", seed, round, fmt.Sprintf(format, args...))
 		}
 		var refusals, fitting atomic.Int64
-		writers := startLoad(m, s, 4, 1<<60, func(err error) bool {
+		writers = startLoad(m, s, 4, 1<<60, func(err error) bool {
 			refusals.Add(1)
 			if during(err) {
 				fitting.Add(1)

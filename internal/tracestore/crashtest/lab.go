@@ -346,8 +346,9 @@ func (e Engine) life(m *model, fs *Faults, plan Plan) (tracestore.Store, error) 
 			return s, err
 		}
 	}
-	if fs.Fired() == nil || !plan.Forever {
-		if _, err := e.survey(m, s, m.outcomes()); err != nil {
+	if before := fs.Fired(); before == nil || !plan.Forever {
+		// A fault may also come just now, and then excuses what the survey could not read.
+		if _, err := e.survey(m, s, m.outcomes()); err != nil && (before != nil || !excused(err)) {
 			return s, fmt.Errorf("before the crash: %w", err)
 		}
 	}
