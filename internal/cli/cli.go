@@ -74,6 +74,7 @@ from it. Everything is in this one program.`,
 		newServeCommand(env),
 		newTraceCommand(env),
 		newTracesCommand(env),
+		newBenchCommand(env),
 		newVersionCommand(env),
 	)
 	for _, cmd := range root.Commands() {
