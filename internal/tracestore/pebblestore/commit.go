@@ -188,7 +188,6 @@ func (c *committer) pause() error {
 	for c.inst.stalled() {
 		select {
 		case <-time.After(2 * time.Millisecond):
-			c.inst.look()
 		case <-c.inst.failed:
 			return c.inst.err()
 		}

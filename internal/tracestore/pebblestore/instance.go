@@ -42,8 +42,8 @@ type instance struct {
 	// commit path leaves its mutex locked, and the next to come would hang.
 	applyMu sync.Mutex
 
-	memTables atomic.Int32  // waiting to be flushed
-	slow      atomic.Bool   // L0 is full
+	memTables atomic.Int32  // in use, about
+	full      atomic.Bool   // memory or L0 is full
 	disk      atomic.Uint64 // bytes, from the latest look at Pebble's figures
 
 	// users counts readers, so that closing waits for them.
@@ -210,13 +210,17 @@ func (i *instance) listener(m *metrics) *pebble.EventListener {
 
 // stalled reports whether writes should wait for flushes or compactions.
 func (i *instance) stalled() bool {
-	return i.memTables.Load() > maxMemTables || i.slow.Load()
+	if i.memTables.Load() <= maxMemTables && !i.full.Load() {
+		return false
+	}
+	i.look() // many memtables may be small ones
+	return i.full.Load()
 }
 
 // look takes the figures that are too dear for every commit.
 func (i *instance) look() {
 	m := i.db.Metrics()
-	i.slow.Store(m.Levels[0].Sublevels > maxSublevels)
+	i.full.Store(m.MemTable.Size > maxMemTables*memTableSize || m.Levels[0].Sublevels > maxSublevels)
 	i.disk.Store(m.DiskSpaceUsage())
 	// The listener's count can drift (a flush of a large batch counts it as a
 	// memtable of its own); Pebble knows.
