@@ -83,7 +83,9 @@ func main() {
 		fmt.Fprintf(os.Stderr, "xraysdk: %v\n", err)
 		os.Exit(1)
 	}
-	fmt.Fprintf(os.Stderr, "xraysdk: ended after %d rounds\n", rounds)
+	if !inShop { // the shop tells its own end
+		fmt.Fprintf(os.Stderr, "xraysdk: ended after %d rounds\n", rounds)
+	}
 }
 
 // configure sets the SDK up: which requests it samples and whether it logs.
