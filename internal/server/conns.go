@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -141,18 +142,22 @@ func patient(next http.Handler, grace time.Duration, rate int64) http.Handler {
 		// A deadline of the request before on this connection must not hit this one's
 		// "100 Continue".
 		rc.SetWriteDeadline(time.Now().Add(grace))
+		pw := &patientWriter{ResponseWriter: w, rc: rc, grace: grace, rate: rate}
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &patientBody{ReadCloser: r.Body, rc: rc, left: grace, rate: rate}
+			pw.body = &patientBody{ReadCloser: r.Body, rc: rc, left: grace, rate: rate}
+			r.Body = pw.body
 		}
-		next.ServeHTTP(&patientWriter{ResponseWriter: w, rc: rc, grace: grace, rate: rate}, r)
+		next.ServeHTTP(pw, r)
+		pw.extend(0) // for what net/http still has to send, and to read
 	})
 }
 
 type patientBody struct {
 	io.ReadCloser
-	rc   *http.ResponseController
-	left time.Duration // that reads may still wait
-	rate int64
+	rc    *http.ResponseController
+	left  time.Duration // that reads may still wait
+	rate  int64
+	ended atomic.Bool
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
@@ -160,9 +165,10 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	b.rc.SetReadDeadline(begin.Add(b.left))
 	n, err := b.ReadCloser.Read(p)
 	b.left += time.Duration(n)*time.Second/time.Duration(b.rate) - time.Since(begin)
-	if err != nil {
-		// At the end of the body net/http goes on reading, to learn whether the
-		// client leaves; that read has no deadline.
+	if errors.Is(err, io.EOF) {
+		// net/http reads on at the end of the body, to learn whether the client
+		// leaves; that read has no deadline.
+		b.ended.Store(true)
 		b.rc.SetReadDeadline(time.Time{})
 	}
 	return n, err
@@ -171,12 +177,20 @@ func (b *patientBody) Read(p []byte) (int, error) {
 type patientWriter struct {
 	http.ResponseWriter
 	rc    *http.ResponseController
+	body  *patientBody // nil: none
 	grace time.Duration
 	rate  int64
 }
 
+// extend gives the peer time for n more bytes. Before net/http sends a header it
+// reads what the handler left of the body, past our wrapper; that gets half of
+// the grace, so that the other half is there for the answer.
 func (w *patientWriter) extend(n int) {
-	w.rc.SetWriteDeadline(time.Now().Add(w.grace + time.Duration(n)*time.Second/time.Duration(w.rate)))
+	now := time.Now()
+	w.rc.SetWriteDeadline(now.Add(w.grace + time.Duration(n)*time.Second/time.Duration(w.rate)))
+	if w.body != nil && !w.body.ended.Load() {
+		w.rc.SetReadDeadline(now.Add(w.grace / 2))
+	}
 }
 
 func (w *patientWriter) WriteHeader(status int) {

@@ -51,7 +51,8 @@ type Server struct {
 	health  *telemetry.Health
 	http    *http.Server
 	fresh   newConns
-	served  chan error // one value: how Serve ended
+	failed  chan error    // one value: how Serve ended, when by itself
+	served  chan struct{} // closed when Serve has ended
 
 	store    tracestore.Store
 	stats    atomic.Pointer[func() tracestore.Stats]
@@ -84,7 +85,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, logger: cfg.Logger.With(slog.String("component", "server")),
-		opened: make(chan struct{}), served: make(chan error, 1),
+		opened: make(chan struct{}), failed: make(chan error, 1), served: make(chan struct{}),
 	}
 	var err error
 	if s.sockets, err = listen(ctx, cfg.Settings.Listen, cfg.Settings.UDPAddress()); err != nil {
@@ -129,7 +130,12 @@ func (s *Server) startHTTP(reg *prometheus.Registry) {
 		ErrorLog:          log.New(&httpLog{logger: s.logger}, "", 0),
 	}
 	listener := newLimitListener(s.sockets.tcp, maxConns, reg)
-	go func() { s.served <- s.http.Serve(listener) }()
+	go func() {
+		defer close(s.served)
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- err
+		}
+	}()
 }
 
 // openToAnyName reports whether a path may be asked for under any host name by
@@ -266,7 +272,7 @@ func (s *Server) ReadyText() string {
 
 // Failed gives the error with which serving ended by itself. It is never given
 // after Close.
-func (s *Server) Failed() <-chan error { return s.served }
+func (s *Server) Failed() <-chan error { return s.failed }
 
 // Close stops the server: see the package comment for the order. What was read
 // is stored and what was asked is answered, until ctx is done; then connections
@@ -289,6 +295,7 @@ func (s *Server) stop(ctx context.Context) error {
 			httpErr = fmt.Errorf("requests were cut off: %w", httpErr)
 			s.http.Close()
 		}
+		<-s.served // only then is the listener closed for sure
 	})
 	wg.Go(func() {
 		switch {

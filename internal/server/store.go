@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"syscall"
@@ -12,33 +11,55 @@ import (
 
 	"github.com/roentgen-io/roentgen/internal/config"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
-	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
+	"github.com/roentgen-io/roentgen/internal/tracestore/pebblestore"
 )
 
 // openStore opens the embedded engine.
 func openStore(_ context.Context, c *config.Config, logger *slog.Logger, reg prometheus.Registerer) (tracestore.Store, error) {
-	return memstore.New(), nil
+	return pebblestore.Open(pebblestore.Config{
+		Dir:        c.DataDir,
+		Retention:  c.Retention,
+		DiskBudget: int64(c.DiskBudget),
+		MinFree:    int64(c.MinFree),
+		CacheBytes: int64(c.Cache),
+		Logger:     logger,
+		Registerer: reg,
+	})
 }
+
+// openError reports that the store cannot be opened. Its text tells what to do.
+type openError struct {
+	dir, what, remedy string
+	err               error
+}
+
+func (e *openError) Error() string {
+	text := "cannot open the data folder " + e.dir + ": " + e.what
+	if e.remedy != "" {
+		text += "\n  " + e.remedy + ": roentgen serve --data-dir FOLDER"
+	}
+	return text
+}
+
+func (e *openError) Unwrap() error { return e.err }
 
 // storeError adds to an error of opening the store what to do about it.
 func storeError(dir string, err error) error {
-	remedy := ""
+	e := &openError{dir: dir, what: err.Error(), err: err}
 	switch {
 	case errors.Is(err, tracestore.ErrLocked):
-		remedy = "another roentgen uses this folder; stop it, or give this one a folder of its own: roentgen serve --data-dir FOLDER"
+		e.what = "another process, perhaps another roentgen, has it open"
+		e.remedy = "stop that one, or give this one a folder of its own"
 	case errors.Is(err, tracestore.ErrFormat):
-		remedy = "use the version of roentgen that wrote it, or another folder: roentgen serve --data-dir FOLDER"
+		e.remedy = "use the version of roentgen that wrote it, or another folder"
 	case errors.Is(err, fs.ErrPermission):
-		remedy = "let this user write there, or choose another folder: roentgen serve --data-dir FOLDER"
+		e.remedy = "let this user write there, or choose another folder"
 	case errors.Is(err, syscall.EROFS):
-		remedy = "it is on a read-only file system; choose another folder: roentgen serve --data-dir FOLDER"
+		e.remedy = "it is on a read-only file system; choose another folder"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
-		remedy = "it, or part of its path, is a file; choose another folder: roentgen serve --data-dir FOLDER"
+		e.remedy = "it, or part of its path, is a file; choose another folder"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, tracestore.ErrNoSpace):
-		remedy = "the disk is full; make room, or choose another folder: roentgen serve --data-dir FOLDER"
+		e.remedy = "the disk is full; make room, or choose another folder"
 	}
-	if remedy == "" {
-		return fmt.Errorf("cannot open the data folder %s: %w", dir, err)
-	}
-	return fmt.Errorf("cannot open the data folder %s: %w\n  %s", dir, err, remedy)
+	return e
 }

@@ -1,0 +1,249 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestLimitListener(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	l := newLimitListener(inner, 2, reg)
+	accepted := make(chan net.Conn)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				close(accepted)
+				return
+			}
+			accepted <- c
+		}
+	}()
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	dial()
+	dial()
+	a, b := <-accepted, <-accepted
+	answer, err := io.ReadAll(dial())
+	if err != nil || string(answer) != tooManyConns {
+		t.Errorf("third: %q, %v", answer, err)
+	}
+	a.Close()
+	a.Close() // counts once
+	dial()
+	c := <-accepted
+	if answer, _ := io.ReadAll(dial()); string(answer) != tooManyConns {
+		t.Errorf("third after one was closed: %q", answer)
+	}
+	b.Close()
+	c.Close()
+	inner.Close()
+	for range accepted {
+	}
+	head, body, _ := strings.Cut(tooManyConns, "\r\n\r\n")
+	if !strings.Contains(head, "Content-Length: "+strconv.Itoa(len(body))) {
+		t.Errorf("the body has %d bytes: %s", len(body), head)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		got := f.Metric[0].GetGauge().GetValue() + f.Metric[0].GetCounter().GetValue()
+		if want := map[string]float64{"roentgen_http_connections": 0, "roentgen_http_connections_refused_total": 2}[f.GetName()]; got != want {
+			t.Errorf("%s is %v, want %v", f.GetName(), got, want)
+		}
+	}
+}
+
+// patientServer serves handler behind patient with a grace of 150 ms and 1 MB/s.
+func patientServer(t *testing.T, handler http.HandlerFunc) net.Conn {
+	t.Helper()
+	ts := httptest.NewServer(patient(handler, 150*time.Millisecond, 1<<20))
+	t.Cleanup(ts.Close)
+	c, err := net.Dial("tcp", ts.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestStalledBody(t *testing.T) {
+	errs := make(chan error, 1)
+	c := patientServer(t, func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		errs <- err
+		w.WriteHeader(http.StatusRequestTimeout)
+	})
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nonly the beginning")
+	if err := <-errs; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	answer := make([]byte, 12)
+	if _, err := io.ReadFull(c, answer); err != nil || string(answer) != "HTTP/1.1 408" {
+		t.Errorf("%q %v", answer, err)
+	}
+}
+
+// TestUnreadBody stalls in a body that the handler does not even look at, which
+// net/http reads in its stead.
+func TestUnreadBody(t *testing.T) {
+	c := patientServer(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nonly the beginning")
+	if answer, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 404") {
+		t.Errorf("%q %v", answer, err)
+	}
+}
+
+// TestUnreadBodyLate is the same with a handler that takes longer than the grace.
+func TestUnreadBodyLate(t *testing.T) {
+	c := patientServer(t, func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(300 * time.Millisecond)
+		w.WriteHeader(http.StatusNotFound)
+	})
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nonly the beginning")
+	if answer, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 404") {
+		t.Errorf("%q %v", answer, err)
+	}
+}
+
+// TestTrickledBody sends a byte now and then, which a timeout between reads
+// would allow for ever.
+func TestTrickledBody(t *testing.T) {
+	errs := make(chan error, 1)
+	c := patientServer(t, func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		errs <- err
+	})
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+	for {
+		select {
+		case err := <-errs:
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("got %v", err)
+			}
+			return
+		case <-time.After(20 * time.Millisecond):
+			io.WriteString(c, "x")
+		}
+	}
+}
+
+// TestSlowHandler takes longer than the grace between the reads of a body and
+// after it: that is the server's time, not the client's.
+func TestSlowHandler(t *testing.T) {
+	done := make(chan error, 1)
+	c := patientServer(t, func(w http.ResponseWriter, r *http.Request) {
+		var one [1]byte
+		for {
+			_, err := r.Body.Read(one[:])
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				done <- err
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(200 * time.Millisecond)
+		done <- r.Context().Err()
+		io.WriteString(w, "here")
+	})
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody")
+	if err := <-done; err != nil {
+		t.Errorf("handler: %v", err)
+	}
+	if answer, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(answer), "here") {
+		t.Errorf("%q %v", answer, err)
+	}
+}
+
+// TestStalledReader never reads its answer, which is larger than all buffers.
+func TestStalledReader(t *testing.T) {
+	errs := make(chan error, 1)
+	c := patientServer(t, func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		piece := make([]byte, 64<<10)
+		for i := 0; i < 1000 && err == nil; i++ {
+			_, err = w.Write(piece)
+		}
+		errs <- err
+	})
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if err := <-errs; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestSecondRequest rests longer than the grace between two requests on one
+// connection; the second one asks for "100 Continue".
+func TestSecondRequest(t *testing.T) {
+	c := patientServer(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		w.Write(body)
+	})
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\none")
+	read := func(want string) {
+		t.Helper()
+		var got strings.Builder
+		buf := make([]byte, 1024)
+		for !strings.HasSuffix(got.String(), want) {
+			n, err := c.Read(buf)
+			if err != nil {
+				t.Fatalf("after %q: %v", got.String(), err)
+			}
+			got.Write(buf[:n])
+		}
+	}
+	read("one")
+	time.Sleep(300 * time.Millisecond)
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+	read("100 Continue\r\n\r\n")
+	io.WriteString(c, "two")
+	read("two")
+}
+
+func TestFlush(t *testing.T) {
+	goOn := make(chan struct{})
+	c := patientServer(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "first")
+		w.(http.Flusher).Flush()
+		<-goOn
+	})
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	var got strings.Builder
+	buf := make([]byte, 1024)
+	for !strings.Contains(got.String(), "first") {
+		n, err := c.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Write(buf[:n])
+	}
+	close(goOn)
+}
