@@ -6,11 +6,11 @@ import "strings"
 // stack is newest call first.
 type exceptionKind struct {
 	kind    string
-	message string // each %s stands for an argument
+	message string // each %s stands for the next argument
 	remote  bool   // raised on the other side of a call
 	stack   []stackFrame
 	cut     int            // frames left out
-	because *exceptionKind // what led to it; takes the same arguments
+	because *exceptionKind // what led to it; takes the arguments that are left
 	in      string         // working directory
 }
 
@@ -84,18 +84,10 @@ var (
 			stackFrame{"CheckoutController.java", 58, "shop.checkout.CheckoutController.submit"}),
 		cut: 31,
 		because: &exceptionKind{
-			kind: "shop.checkout.PaymentUnavailableException", message: "charge for cart %s failed",
+			kind: "shop.checkout.PaymentUnavailableException", message: "payments answered %s", remote: true,
 			stack: []stackFrame{
 				{"PaymentClient.java", 88, "shop.checkout.PaymentClient.charge"},
 				{"CheckoutService.java", 131, "shop.checkout.CheckoutService.place"},
-			},
-			because: &exceptionKind{
-				kind: "java.net.SocketTimeoutException", message: "Read timed out", remote: true,
-				stack: []stackFrame{
-					{"NioSocketImpl.java", 278, "sun.nio.ch.NioSocketImpl.timedRead"},
-					{"SSLSocketInputRecord.java", 489, "sun.security.ssl.SSLSocketInputRecord.read"},
-					{"HttpClientImpl.java", 612, "jdk.internal.net.http.HttpClientImpl.send"},
-				},
 			},
 		},
 	}
@@ -144,7 +136,6 @@ var (
 		stack: stack(flaskFrames,
 			stackFrame{"orders/repository.py", 158, "insert_order"},
 			stackFrame{"orders/views.py", 66, "create_order"}),
-		because: lockTimeout,
 	}
 	badFeature = &exceptionKind{
 		kind: "KeyError", message: "'embedding_v3'", in: "/srv/recommendations",
@@ -226,7 +217,7 @@ func (f *frame) raise(e *entity, x *exceptionKind, args ...string) {
 	id := f.newID()
 	f.failure = id
 	for ; x != nil; x = x.because {
-		one := exception{id: id, kind: x.kind, message: fill(x.message, args), remote: x.remote, stack: x.stack, truncated: x.cut}
+		one := exception{id: id, kind: x.kind, message: fill(x.message, &args), remote: x.remote, stack: x.stack, truncated: x.cut}
 		if x.because != nil {
 			id = f.newID()
 			one.cause = id
@@ -240,10 +231,12 @@ func (f *frame) raise(e *entity, x *exceptionKind, args ...string) {
 
 var nodePaths = []string{"/srv/web/node_modules", "/srv/node_modules"}
 
-// fill puts one argument after the other in the place of each %s.
-func fill(message string, args []string) string {
-	for _, a := range args {
-		message = strings.Replace(message, "%s", a, 1)
+// fill puts one argument after the other in the place of each %s, and leaves
+// the others for what comes next in the chain.
+func fill(message string, args *[]string) string {
+	for len(*args) > 0 && strings.Contains(message, "%s") {
+		message = strings.Replace(message, "%s", (*args)[0], 1)
+		*args = (*args)[1:]
 	}
 	return message
 }

@@ -438,7 +438,11 @@ func (f *frame) checkOut() int {
 		return 402
 	case status >= 500:
 		f.note(str("outcome", "payment failed"))
-		f.raise(f.seg, checkoutFailed, cart)
+		// The chain goes on in the segment of payments, which has the exception
+		// that began it all.
+		first := f.failure
+		f.raise(f.seg, checkoutFailed, cart, strconv.Itoa(status))
+		f.seg.cause.exceptions[1].cause = first
 		return 502
 	}
 	status = f.call(f.g.cast.orders, "POST", "/orders", 6*second, func(f *frame) int { return f.saveOrder(value, items) })
@@ -510,7 +514,9 @@ func (f *frame) saveOrder(value float64, items int) int {
 			4*(1+150*trouble), 0.6)
 		if e.end-e.start > 2500*millisecond || f.r.chance(0.004+0.1*trouble) {
 			f.raise(e, lockTimeout, fmt.Sprintf("%d,%d", f.r.between(1, 900), f.r.between(1, 80)))
+			first := f.failure
 			status = f.fail(500, orderFailed, order)
+			f.e.cause.exceptions[0].cause = first
 			return
 		}
 		f.sql(false, "INSERT INTO order_lines (order_id, sku, quantity, net, tax) SELECT * FROM unnest(%s::order_line[])", 3+float64(items)*0.4, 0.5)
