@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -266,12 +267,17 @@ func post(ctx context.Context, client *http.Client, target string, body []byte) 
 
 // appendDocuments writes the body of PutTraceSegments.
 func appendDocuments(b []byte, docs [][]byte) []byte {
+	size := 64
+	for _, d := range docs {
+		size += len(d) + len(d)/8 + 3
+	}
+	b = slices.Grow(b, size)
 	b = append(b, `{"TraceSegmentDocuments":[`...)
 	for i, d := range docs {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, string(d))
+		b = appendString(b, d)
 	}
 	return append(b, "]}"...)
 }

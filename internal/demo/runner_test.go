@@ -328,3 +328,21 @@ func TestBody(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func BenchmarkBody(b *testing.B) {
+	var docs [][]byte
+	g, err := NewGenerator(Config{Seed: 1, Rate: 20, Start: noon})
+	if err != nil {
+		b.Fatal(err)
+	}
+	size := 0
+	for range importDocuments {
+		d, _ := g.Next()
+		docs, size = append(docs, d.Document), size+len(d.Document)
+	}
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for b.Loop() {
+		appendDocuments(nil, docs)
+	}
+}
