@@ -94,7 +94,7 @@ func runServer(ctx context.Context, env *Env, flags *config.Flags, started func(
 	for _, w := range l.Warnings {
 		logger.Warn("environment looks wrong", slog.String("problem", w))
 	}
-	tuneMemory(env.Getenv)
+	tuneMemory(env.Getenv, &l.Config)
 	s, err := server.Start(ctx, server.Config{Settings: &l.Config, Build: build(env), WriteConfig: l.WriteYAML, Logger: logger})
 	if err != nil {
 		if ctx.Err() != nil {
