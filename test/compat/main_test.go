@@ -184,7 +184,7 @@ func start(t *testing.T, addr string, cmd *exec.Cmd) *server {
 		case <-time.After(30 * time.Second):
 			t.Error("the server did not stop within 30 s of SIGTERM")
 			cmd.Process.Kill()
-			<-ended
+			_ = <-ended
 		}
 		if t.Failed() {
 			log.Seek(0, io.SeekStart)
@@ -195,7 +195,7 @@ func start(t *testing.T, addr string, cmd *exec.Cmd) *server {
 	})
 	s := &server{addr: addr, url: "http://" + addr}
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		resp, err := http.Get(s.url + "/-/ready") //nolint:noctx // a probe of a moment
+		resp, err := http.Get(s.url + "/-/ready")
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
