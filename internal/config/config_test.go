@@ -291,7 +291,7 @@ func TestLoopbackNeedsNothing(t *testing.T) {
 
 func TestStrangeVariables(t *testing.T) {
 	l, err := load(t, nil, map[string]string{
-		"ROENTGEN_RETENSION": "1d", "ROENTGEN_COLOUR": "red", "ROENTGEN_PORT_2000_TCP": "tcp://10.0.0.1:2000",
+		"ROENTGEN_RETENSION": "1d", "ROENTGEN_COLOUR": "red", "ROENTGEN_EMPTY": "", "ROENTGEN_PORT_2000_TCP": "tcp://10.0.0.1:2000",
 		"ROENTGEN_SERVICE_HOST": "10.0.0.1", "ROENTGEN_ENDPOINT": "http://127.0.0.1:2000", "PATH": "/bin",
 	}, nil)
 	if err != nil {

@@ -252,9 +252,9 @@ var otherVariables = []string{"ROENTGEN_CONFIG", "ROENTGEN_ENDPOINT"}
 func (l *Loaded) warnOfVariables(environ []string) {
 	slices.Sort(environ)
 	for _, e := range environ {
-		name, _, _ := strings.Cut(e, "=")
+		name, value, _ := strings.Cut(e, "=")
 		rest, ok := strings.CutPrefix(name, envPrefix)
-		if !ok || slices.Contains(otherVariables, name) || rest == "PORT" || strings.HasPrefix(rest, "PORT_") || strings.HasPrefix(rest, "SERVICE_") {
+		if !ok || value == "" || slices.Contains(otherVariables, name) || rest == "PORT" || strings.HasPrefix(rest, "PORT_") || strings.HasPrefix(rest, "SERVICE_") {
 			continue
 		}
 		if slices.ContainsFunc(settings, func(s *Setting) bool { return s.Env() == name }) {
