@@ -148,6 +148,7 @@ func FaultEverywhere(t *testing.T, e Engine) {
 	seed := storetest.Seed(t)
 	for k, md := range modes {
 		t.Run(md.name, func(t *testing.T) {
+			t.Parallel() // where everything fails, a run waits more than it works
 			// How many operations there are, a run without faults tells.
 			total, err := e.faultRun(seed, Plan{Match: md.match, Index: 1 << 60, Err: md.err})
 			if err != nil {
@@ -166,7 +167,7 @@ func FaultEverywhere(t *testing.T, e Engine) {
 			index, untouched := offset, 0
 			var workers sync.WaitGroup
 			visited, fired := 0, map[string]int{}
-			for range 4 { // a run mostly waits
+			for range 8 {
 				workers.Go(func() {
 					for !t.Failed() {
 						next.Lock()
@@ -174,7 +175,7 @@ func FaultEverywhere(t *testing.T, e Engine) {
 						index += stride
 						// The engine's goroutines make runs differ a little, so the end is only
 						// believed when several in a row pass untouched.
-						done := untouched >= 4 || i > 4*total.seen+100
+						done := untouched >= 8 || i > 4*total.seen+100
 						next.Unlock()
 						if done {
 							return
@@ -302,8 +303,12 @@ func (e Engine) life(m *model, fs *Faults, plan Plan) (tracestore.Store, error) 
 		return e.Flush(s)
 	}
 	roll := func(ctx context.Context) error {
-		// While everything fails the views may never come up to date.
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		// While everything fails the views never come up to date.
+		wait := 2 * time.Second
+		if fs.Fired() != nil && plan.Forever {
+			wait = 50 * time.Millisecond
+		}
+		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		if err := s.WaitRolled(ctx); err != nil && !(plan.Forever && fs.Fired() != nil) && !errors.Is(err, context.DeadlineExceeded) {
 			return err
