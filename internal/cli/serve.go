@@ -94,6 +94,10 @@ func runServer(ctx context.Context, env *Env, flags *config.Flags, started func(
 	for _, w := range l.Warnings {
 		logger.Warn("environment looks wrong", slog.String("problem", w))
 	}
+	// Before the server can be found ready: SIGHUP would end the process otherwise.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	tuneMemory(env.Getenv, &l.Config)
 	s, err := server.Start(ctx, server.Config{Settings: &l.Config, Build: build(env), WriteConfig: l.WriteYAML, Logger: logger})
 	if err != nil {
@@ -107,9 +111,6 @@ func runServer(ctx context.Context, env *Env, flags *config.Flags, started func(
 	}
 	settleMemory()
 
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	run, stopRun := context.WithCancel(ctx)
 	defer stopRun()
 	guest := make(chan error, 1)

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -209,6 +211,12 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		if r.Host == "" {
 			d.URL = s.URL()
 		}
+		if u := s.UDPAddr(); u != nil && u.IP.IsUnspecified() {
+			// The caller knows a name that leads here; "all addresses" leads nowhere.
+			if parsed, err := url.Parse(d.URL); err == nil {
+				d.UDP = net.JoinHostPort(parsed.Hostname(), strconv.Itoa(u.Port))
+			}
+		}
 		servePage(w, r, d)
 		return
 	case path == "/metrics", strings.HasPrefix(path, "/-/"), path == "/debug", strings.HasPrefix(path, "/debug/"):
@@ -247,7 +255,7 @@ func (s *Server) URL() string {
 	if a.IP.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, fmt.Sprint(a.Port))
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(a.Port))
 }
 
 // UDPAddr returns the address that takes datagrams, nil when none does.

@@ -608,6 +608,18 @@ func TestAWSLimits(t *testing.T) {
 	}
 }
 
+// TestAllAddresses holds that nobody is told to send to 0.0.0.0.
+func TestAllAddresses(t *testing.T) {
+	s := start(t, nil, func(c *config.Config) { c.Listen = "0.0.0.0:0" })
+	if !strings.HasPrefix(s.URL(), "http://127.0.0.1:") {
+		t.Errorf("URL %s", s.URL())
+	}
+	_, body, _ := do(t, "GET", s.URL()+"/", "", "Host", "192.0.2.9:2000")
+	if want := fmt.Sprintf("AWS_XRAY_DAEMON_ADDRESS=192.0.2.9:%d\n", s.UDPAddr().Port); !strings.Contains(body, want) {
+		t.Errorf("no %q in %s", want, body)
+	}
+}
+
 // TestOwnUDPAddress listens for datagrams elsewhere.
 func TestOwnUDPAddress(t *testing.T) {
 	s := start(t, nil, func(c *config.Config) { c.UDPListen = "127.0.0.2:0" })
