@@ -119,9 +119,6 @@ func (s *Server) startHTTP(reg *prometheus.Registry) {
 	}.Handler()
 	reg.MustRegister(newStoreCollector(s.storeStats))
 	s.page = pageData{Version: s.cfg.Build.Version, Region: s.cfg.Settings.Region}
-	if s.sockets.udp != nil {
-		s.page.UDP = s.sockets.udp.LocalAddr().String()
-	}
 	guarded := xrayapi.Guard(http.HandlerFunc(s.route), xrayapi.GuardConfig{Hosts: s.cfg.Settings.Hosts, API: openToAnyName})
 	s.http = &http.Server{
 		Handler:           patient(guarded, graceTime, minRate),
@@ -211,11 +208,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		if r.Host == "" {
 			d.URL = s.URL()
 		}
-		if u := s.UDPAddr(); u != nil && u.IP.IsUnspecified() {
-			// The caller knows a name that leads here; "all addresses" leads nowhere.
-			if parsed, err := url.Parse(d.URL); err == nil {
-				d.UDP = net.JoinHostPort(parsed.Hostname(), strconv.Itoa(u.Port))
-			}
+		if u := s.UDPAddr(); u != nil {
+			d.UDP = reachable(u, d.URL)
 		}
 		servePage(w, r, d)
 		return
@@ -238,6 +232,16 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	xrayapi.WriteError(w, apierr.New(apierr.Unavailable, "The server is starting or stopping; try again in a moment"))
+}
+
+// reachable returns the address to send datagrams to, for a caller who reached us
+// by url. Whoever listens on all addresses has to be told by which one he is
+// known: "all" leads nowhere.
+func reachable(u *net.UDPAddr, byURL string) string {
+	if parsed, err := url.Parse(byURL); err == nil && u.IP.IsUnspecified() {
+		return net.JoinHostPort(parsed.Hostname(), strconv.Itoa(u.Port))
+	}
+	return u.String()
 }
 
 func (s *Server) storeStats() tracestore.Stats {

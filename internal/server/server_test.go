@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -608,15 +609,18 @@ func TestAWSLimits(t *testing.T) {
 	}
 }
 
-// TestAllAddresses holds that nobody is told to send to 0.0.0.0.
-func TestAllAddresses(t *testing.T) {
-	s := start(t, nil, func(c *config.Config) { c.Listen = "0.0.0.0:0" })
-	if !strings.HasPrefix(s.URL(), "http://127.0.0.1:") {
-		t.Errorf("URL %s", s.URL())
-	}
-	_, body, _ := do(t, "GET", s.URL()+"/", "", "Host", "192.0.2.9:2000")
-	if want := fmt.Sprintf("AWS_XRAY_DAEMON_ADDRESS=192.0.2.9:%d\n", s.UDPAddr().Port); !strings.Contains(body, want) {
-		t.Errorf("no %q in %s", want, body)
+// TestReachable holds that nobody is told to send to 0.0.0.0.
+func TestReachable(t *testing.T) {
+	for _, tt := range []struct{ listen, url, want string }{
+		{"127.0.0.1:2000", "http://localhost:2000", "127.0.0.1:2000"},
+		{"0.0.0.0:2000", "http://192.0.2.9:8080", "192.0.2.9:2000"},
+		{"[::]:2000", "http://[2001:db8::1]:8080", "[2001:db8::1]:2000"},
+		{"[::]:2000", "http://traces.example.com", "traces.example.com:2000"},
+	} {
+		u := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(tt.listen))
+		if got := reachable(u, tt.url); got != tt.want {
+			t.Errorf("%s by %s: got %s, want %s", tt.listen, tt.url, got, tt.want)
+		}
 	}
 }
 
