@@ -246,7 +246,10 @@ func TestMix(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.Rate = rate
+	} else if raceEnabled {
+		cfg.Until = noon.Add(time.Hour) // one goroutine: there is no race to be found
 	}
+	whole := cfg.Until.Sub(cfg.Start) > time.Hour
 	c := count6h(t, cfg)
 	t.Logf("%d documents, %d MB, %d requests: %d faults, %d errors, %d throttles; %d begun, %d parts, %d linked, %d over HTTP, %d long",
 		c.documents, c.bytes>>20, c.requests, c.faults, c.errors, c.throttles, c.begun, c.parts, c.linked, c.overHTTP, c.long)
@@ -278,7 +281,7 @@ func TestMix(t *testing.T) {
 	if len(c.odd) > 0 {
 		t.Errorf("messages that nobody would write: %q", c.odd)
 	}
-	if c.long == 0 {
+	if c.long == 0 && whole {
 		t.Error("no document is too long for a datagram")
 	}
 
@@ -314,10 +317,10 @@ func TestMix(t *testing.T) {
 			deployed++
 		}
 	}
-	if deployed < 4 {
+	if deployed < 4 && whole {
 		t.Errorf("new versions of %d services in six hours, want 4 or more: %v", deployed, c.versions)
 	}
-	if c.perHour[12] >= c.perHour[16] {
+	if c.perHour[12] >= c.perHour[16] && whole {
 		t.Errorf("as many requests at noon, %d, as in the afternoon, %d", c.perHour[12], c.perHour[16])
 	}
 }
@@ -392,7 +395,7 @@ func TestTracesHangTogether(t *testing.T) {
 	present := map[key]bool{}
 	var wanted []key
 	links, doubled := []key{}, 0
-	drain(t, Config{Seed: 11, Rate: 40, Start: noon, Until: noon.Add(8 * time.Minute)}, func(d Delivery) {
+	drain(t, Config{Seed: 11, Rate: 40, Start: noon, Until: noon.Add(5 * time.Minute)}, func(d Delivery) {
 		s, err := segment.Parse(d.Document, segment.Limits{})
 		if err != nil {
 			t.Fatal(err)
