@@ -108,7 +108,7 @@ func scriptOccupy(ts *testscript.TestScript, neg bool, args []string) {
 func scriptReadOnly(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.Chmod(dir, 0o555))
-	ts.Defer(func() { os.Chmod(dir, 0o755) })
+	ts.Defer(func() { ts.Check(os.Chmod(dir, 0o755)) })
 }
 
 // freeAddress returns a loopback address whose port is free for TCP and UDP.

@@ -122,9 +122,9 @@ func FormatDuration(d time.Duration) string {
 	}
 	const day = 24 * time.Hour
 	out := ""
-	if n := d / day; n > 0 {
-		out = strconv.FormatInt(int64(n), 10) + "d"
-		d -= n * day
+	if d >= day {
+		out = strconv.FormatInt(int64(d/day), 10) + "d"
+		d %= day
 	}
 	if d == 0 {
 		return out

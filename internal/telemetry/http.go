@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"io"
 	"net"
@@ -63,7 +64,9 @@ func (p Pages) debug() http.Handler {
 	})
 	mux.HandleFunc("GET /debug/config", func(w http.ResponseWriter, _ *http.Request) {
 		plain(w)
-		p.Config(w)
+		if err := p.Config(w); err != nil {
+			fmt.Fprintf(w, "# cut short: %v\n", err)
+		}
 	})
 	mux.HandleFunc("GET /debug/store", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.Store()) })
 	mux.HandleFunc("GET /debug/build", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.Build) })
@@ -79,9 +82,12 @@ func (p Pages) debug() http.Handler {
 func writeJSON(w http.ResponseWriter, v any) {
 	plain(w)
 	w.Header().Set("Content-Type", "application/json")
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.Encode(v)
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Write(append(text, '\n'))
 }
 
 // localOnly refuses callers on other machines: profiles cost time and show memory.

@@ -244,8 +244,8 @@ func TestGathers(t *testing.T) {
 	closed := make(chan error)
 	go func() { closed <- r.Close(context.Background()) }()
 	select {
-	case <-closed:
-		t.Fatal("Close did not wait for the store")
+	case err := <-closed:
+		t.Fatalf("Close did not wait for the store: %v", err)
 	case sink.gate <- struct{}{}:
 	}
 	close(sink.gate)
