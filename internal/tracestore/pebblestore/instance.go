@@ -148,13 +148,19 @@ func (i *instance) options(cache *pebble.Cache, m *metrics) *pebble.Options {
 		o.Levels[l].BlockSize = 16 << 10
 		o.Levels[l].IndexBlockSize = 64 << 10
 		o.Levels[l].FilterPolicy = bloom.FilterPolicy(10)
-		o.Levels[l].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+		o.Levels[l].Compression = func() *sstable.CompressionProfile { return sstable.MinLZCompression }
 	}
 	o.TargetFileSizes[0] = 8 << 20
 	o.Experimental.FileCacheShards = 4
 	o.Experimental.ValueSeparationPolicy = valueSeparation
+	if adjust != nil {
+		adjust(o)
+	}
 	return o
 }
+
+// adjust, when set, changes the options; benchmarks compare settings with it.
+var adjust func(*pebble.Options)
 
 // valueSeparation keeps blocks of documents out of compactions: they go to files
 // of their own, which live until nothing refers to them any more.

@@ -778,27 +778,21 @@ func nextID(id segment.TraceID) segment.TraceID {
 // minuteStart returns the first and the last nanosecond of a minute, cut to
 // what there is.
 func minuteStart(m int64) (first, last int64) {
+	const lowest, highest = math.MinInt64 / minute, math.MaxInt64 / minute // those that fit
 	first, last = math.MinInt64, math.MaxInt64
-	if m > math.MinInt64/minute {
-		first = max(m, -math.MaxInt64/minute) * minute
-		if m > math.MaxInt64/minute {
-			first = math.MaxInt64
-		}
+	switch {
+	case m > highest:
+		first = math.MaxInt64
+	case m >= lowest:
+		first = m * minute
 	}
-	if m < math.MaxInt64/minute {
-		last = max(math.MinInt64, satAdd(m, 1)*minute-1)
-		if m < math.MinInt64/minute-1 {
-			last = math.MinInt64
-		}
+	switch {
+	case m < lowest-1:
+		last = math.MinInt64
+	case m < highest:
+		last = (m+1)*minute - 1
 	}
 	return first, last
-}
-
-func satAdd(a, b int64) int64 {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-	return a + b
 }
 
 // afterMinute returns a key above all V keys of a minute and below those of later ones.
