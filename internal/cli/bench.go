@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -254,9 +255,5 @@ func compactFolder(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Compact(ctx); err != nil {
-		s.Close()
-		return err
-	}
-	return s.Close()
+	return errors.Join(s.Compact(ctx), s.Close())
 }
