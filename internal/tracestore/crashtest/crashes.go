@@ -72,12 +72,82 @@ func (l *load) end() error {
 	return nil
 }
 
+// CrashEverywhere cuts the power before every single file operation in the life
+// of a store, with nothing failing.
+func CrashEverywhere(t *testing.T, e Engine) {
+	seed := storetest.Seed(t)
+	lives, stride := 1, 1
+	switch {
+	case full():
+		lives = 25
+	case testing.Short():
+		stride = 4
+	}
+	for life := range lives {
+		e.crashEverywhere(t, seed, uint64(life), stride)
+	}
+}
+
+func (e Engine) crashEverywhere(t *testing.T, seed, life uint64, stride int) {
+	type cut struct {
+		n        int
+		op       Op
+		left     *vfs.MemFS
+		outcomes []outcome
+	}
+	rng := rand.New(rand.NewPCG(seed, life))
+	mem := vfs.NewCrashableMem()
+	fs := NewFaults(mem)
+	m := newModel(rand.New(rand.NewPCG(seed, 500+life)))
+	cuts := make(chan cut, 16)
+	var mu sync.Mutex // of rng and n
+	n, looked := rng.IntN(stride), atomic.Int64{}
+	before := func(op Op) {
+		mu.Lock()
+		defer mu.Unlock()
+		if n++; n%stride != 0 {
+			return
+		}
+		for range 2 {
+			c := cut{n: n, op: op, outcomes: m.outcomes()}
+			c.left = crash(mem, rng)
+			cuts <- c
+		}
+	}
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for c := range cuts {
+				if t.Failed() {
+					continue // let the life end
+				}
+				looked.Add(1)
+				if err := e.look(m, c.left, c.outcomes); err != nil {
+					t.Errorf("seed %d, life %d, crash before operation %d (%v): %v", seed, life, c.n, c.op, err)
+				}
+			}
+		})
+	}
+	fs.before.Store(&before)
+	s, err := e.life(m, fs, Plan{Index: 1 << 60, Err: syscall.EIO})
+	if s != nil {
+		err = errors.Join(err, closeStore(s))
+	}
+	fs.before.Store(nil)
+	close(cuts)
+	workers.Wait()
+	if err != nil {
+		t.Errorf("seed %d, life %d: %v", seed, life, err)
+	}
+	t.Logf("life %d: %d operations, %d crashes", life, n, looked.Load())
+}
+
 // CrashAnywhere cuts the power at random moments under concurrent writers, with
 // nothing failing before, many times in a row: each life begins with what the
 // crash before has left.
 func CrashAnywhere(t *testing.T, e Engine) {
 	seed := storetest.Seed(t)
-	chains, lives := 4, 8
+	chains, lives := 3, 8
 	switch {
 	case full():
 		chains, lives = 40, 20

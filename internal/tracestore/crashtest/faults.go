@@ -45,7 +45,8 @@ type Faults struct {
 		first *Op   // that failed
 		usage *vfs.DiskUsage
 	}
-	changes atomic.Int64 // all operations that change something, ever
+	// before, when set, is called before every operation that changes something.
+	before atomic.Pointer[func(Op)]
 }
 
 // NewFaults returns fs with nothing failing.
@@ -85,13 +86,13 @@ func (f *Faults) SetFree(bytes int64) {
 
 // next counts an operation and returns the error it has to fail with.
 func (f *Faults) next(kind, name string, read bool) error {
-	if !read {
-		f.changes.Add(1)
+	op := Op{Kind: kind, Name: name, Read: read}
+	if before := f.before.Load(); before != nil && !read {
+		(*before)(op)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.mu.plan
-	op := Op{Kind: kind, Name: name, Read: read}
 	if p == nil || p.Match == nil && read || p.Match != nil && !p.Match(op) {
 		return nil
 	}

@@ -37,6 +37,7 @@ func full() bool { return os.Getenv("ROENTGEN_CRASH") == "full" }
 // Run runs the whole laboratory.
 func Run(t *testing.T, e Engine) {
 	t.Run("FaultEverywhere", func(t *testing.T) { FaultEverywhere(t, e) })
+	t.Run("CrashEverywhere", func(t *testing.T) { CrashEverywhere(t, e) })
 	t.Run("CrashAnywhere", func(t *testing.T) { CrashAnywhere(t, e) })
 	t.Run("DiskFull", func(t *testing.T) { DiskFull(t, e) })
 	t.Run("LowSpace", func(t *testing.T) { LowSpace(t, e) })
