@@ -174,15 +174,19 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// adjustment reads from ROENTGEN_BENCH_TUNE, words of "nosep", "none" and "snappy", what
+// adjustment reads from ROENTGEN_BENCH_TUNE, words of "blobs", "none" and "snappy", what
 // to change in Pebble's options.
 func adjustment(tb testing.TB) func(*pebble.Options) {
 	words := strings.Fields(os.Getenv("ROENTGEN_BENCH_TUNE"))
 	return func(o *pebble.Options) {
 		for _, w := range words {
 			switch w {
-			case "nosep":
-				o.Experimental.ValueSeparationPolicy = nil
+			case "blobs":
+				o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+					return pebble.ValueSeparationPolicy{
+						Enabled: true, MinimumSize: 4 << 10, MaxBlobReferenceDepth: 10, RewriteMinimumAge: 15 * time.Minute, TargetGarbageRatio: 0.3,
+					}
+				}
 			case "none", "snappy":
 				profile := map[string]*sstable.CompressionProfile{"none": sstable.NoCompression, "snappy": sstable.SnappyCompression}[w]
 				for l := range o.Levels {

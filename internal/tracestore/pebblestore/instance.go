@@ -20,7 +20,8 @@ import (
 
 const (
 	// memTableSize times maxMemTables is the memory that writes may fill before
-	// they wait for flushes.
+	// they wait for flushes. As much lies in logs, so a small disk budget makes
+	// them smaller.
 	memTableSize = 24 << 20
 	maxMemTables = 3
 	// maxSublevels is how far L0 may grow before writes wait for compactions.
@@ -42,6 +43,7 @@ type instance struct {
 	// commit path leaves its mutex locked, and the next to come would hang.
 	applyMu sync.Mutex
 
+	memTable  int64         // bytes of a full one
 	memTables atomic.Int32  // in use, about
 	full      atomic.Bool   // memory or L0 is full
 	disk      atomic.Uint64 // bytes, from the latest look at Pebble's figures
@@ -93,9 +95,12 @@ func (i *instance) acquire() bool {
 
 func (i *instance) release() { i.users.Done() }
 
-// openInstance opens Pebble in dir on fs.
-func openInstance(fs vfs.FS, dir string, cache *pebble.Cache, log *slog.Logger, m *metrics) (_ *instance, err error) {
-	i := &instance{log: log, failed: make(chan struct{})}
+// openInstance opens Pebble in the data folder on fs.
+func openInstance(fs vfs.FS, cfg *Config, cache *pebble.Cache, log *slog.Logger, m *metrics) (_ *instance, err error) {
+	i := &instance{log: log, memTable: memTableSize, failed: make(chan struct{})}
+	if cfg.DiskBudget > 0 {
+		i.memTable = min(memTableSize, max(cfg.DiskBudget/32, 256<<10))
+	}
 	i.fence = newFence(fs, func(err error) { i.fail(err) })
 	defer func() {
 		if r := recover(); r != nil {
@@ -103,7 +108,7 @@ func openInstance(fs vfs.FS, dir string, cache *pebble.Cache, log *slog.Logger, 
 			err = fmt.Errorf("open pebble: %v", r)
 		}
 	}()
-	i.db, err = pebble.Open(dir, i.options(cache, m))
+	i.db, err = pebble.Open(cfg.Dir, i.options(cache, m))
 	if failed := i.err(); failed != nil {
 		// Some step of Open failed behind the fence, so what it made is not on disk.
 		if err == nil {
@@ -126,7 +131,7 @@ func (i *instance) options(cache *pebble.Cache, m *metrics) *pebble.Options {
 		Cache:              cache,
 		MaxOpenFiles:       500,
 
-		MemTableSize: memTableSize,
+		MemTableSize: uint64(i.memTable),
 		// Stalls inside Pebble hold its commit mutex and do not end when it fails; so
 		// the committer waits by itself (instance.stalled), long before these.
 		MemTableStopWritesThreshold: 1000,
@@ -152,7 +157,6 @@ func (i *instance) options(cache *pebble.Cache, m *metrics) *pebble.Options {
 	}
 	o.TargetFileSizes[0] = 8 << 20
 	o.Experimental.FileCacheShards = 4
-	o.Experimental.ValueSeparationPolicy = valueSeparation
 	if adjust != nil {
 		adjust(o)
 	}
@@ -161,18 +165,6 @@ func (i *instance) options(cache *pebble.Cache, m *metrics) *pebble.Options {
 
 // adjust, when set, changes the options; benchmarks compare settings with it.
 var adjust func(*pebble.Options)
-
-// valueSeparation keeps blocks of documents out of compactions: they go to files
-// of their own, which live until nothing refers to them any more.
-func valueSeparation() pebble.ValueSeparationPolicy {
-	return pebble.ValueSeparationPolicy{
-		Enabled:               true,
-		MinimumSize:           4 << 10,
-		MaxBlobReferenceDepth: 10,
-		RewriteMinimumAge:     15 * time.Minute,
-		TargetGarbageRatio:    0.3,
-	}
-}
 
 func (i *instance) listener(m *metrics) *pebble.EventListener {
 	return &pebble.EventListener{
@@ -226,7 +218,7 @@ func (i *instance) stalled() bool {
 // look takes the figures that are too dear for every commit.
 func (i *instance) look() {
 	m := i.db.Metrics()
-	i.full.Store(m.MemTable.Size > maxMemTables*memTableSize || m.Levels[0].Sublevels > maxSublevels)
+	i.full.Store(int64(m.MemTable.Size) > maxMemTables*i.memTable || m.Levels[0].Sublevels > maxSublevels)
 	i.disk.Store(m.DiskSpaceUsage())
 	// The listener's count can drift (a flush of a large batch counts it as a
 	// memtable of its own); Pebble knows.

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -9,19 +10,60 @@ import (
 
 const (
 	houseInterval = time.Second
-	// reclaimTime is how long the removal of one part may take to show in the
-	// folder's size before the next part goes for want of room.
+	// reclaimTime is how long the removal of parts may take to show in the
+	// folder's size before more go for want of room.
 	reclaimTime = 10 * time.Second
 )
 
-// reclaim is the removal of a part that the folder's size does not show yet.
+// reclaim is a removal of parts that the folder's size does not show yet.
 type reclaim struct {
 	below uint64 // bytes: when the folder takes less, it shows
 	until time.Time
 }
 
+// removedPart is a part whose room may not be free yet.
+type removedPart struct {
+	id uint16
+	at time.Time
+}
+
+// reclaimDelay is how long Pebble gets to drop the files of a removed part by
+// itself, which it can when they hold nothing else.
+const reclaimDelay = 2 * time.Second
+
+// reclaimRoom compacts what is left of removed parts: files that they share
+// with their neighbours would keep their room until chance compacts them.
+func (r *roller) reclaimRoom(ctx context.Context, now time.Time) {
+	if r.reclaiming != nil {
+		select {
+		case <-r.reclaiming:
+			r.reclaiming = nil
+		default:
+			return
+		}
+	}
+	if len(r.removed) == 0 || now.Sub(r.removed[0].at) < reclaimDelay {
+		return
+	}
+	removed := r.removed
+	r.removed = nil
+	done := make(chan struct{})
+	r.reclaiming = done
+	go func() {
+		defer close(done)
+		for _, p := range removed {
+			for _, tag := range partTags {
+				lower, upper := partSpan(tag, p.id)
+				if err := r.inst.db.Compact(ctx, lower, upper, false); err != nil {
+					return // it was cancelled, or the instance failed and says so itself
+				}
+			}
+		}
+	}()
+}
+
 // keepHouse does what is due now and then: dead letters, figures, retention.
-func (r *roller) keepHouse(last bool) error {
+func (r *roller) keepHouse(ctx context.Context, last bool) error {
 	if err := r.s.letters.flush(r.inst); err != nil {
 		return err
 	}
@@ -31,6 +73,7 @@ func (r *roller) keepHouse(last bool) error {
 		return r.removeAged()
 	}
 	r.housekeeping = now
+	r.reclaimRoom(ctx, now)
 	r.inst.look()
 	disk := r.inst.disk.Load() + uint64(r.s.space.ballast.Load())
 	r.s.disk.Store(int64(disk))
@@ -41,12 +84,20 @@ func (r *roller) keepHouse(last bool) error {
 	if budget == 0 || disk <= budget || disk > r.reclaim.below && now.Before(r.reclaim.until) {
 		return nil
 	}
-	list := r.s.parts.copy()
-	if len(list) < 2 {
-		return nil
+	// As many parts go as make up for the excess. Their rows take room too, so
+	// that is enough, unless the room is taken by something that is about to go anyway.
+	freed := uint64(0)
+	for _, p := range r.s.parts.copy() {
+		if freed >= disk-budget {
+			break
+		}
+		if err := r.removeOldest("budget"); err != nil {
+			return err
+		}
+		freed += max(p.bytes, 1)
 	}
-	r.reclaim = reclaim{below: disk - min(disk, list[0].bytes/2), until: now.Add(reclaimTime)}
-	return r.removeOldest("budget")
+	r.reclaim = reclaim{below: disk - min(disk, freed/2), until: now.Add(reclaimTime)}
+	return nil
 }
 
 // removeAged removes the parts whose youngest document is beyond retention.
@@ -127,6 +178,7 @@ func (r *roller) removeOldest(reason string) error {
 	// Whatever changed its row by losing documents is not in the history of changes.
 	r.s.history.reset(r.w)
 	r.s.parts.removeOldest()
+	r.removed = append(r.removed, removedPart{gone.id, now})
 	if err := r.show(r.w, nil); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -166,6 +167,8 @@ type roller struct {
 
 	housekeeping time.Time
 	reclaim      reclaim
+	removed      []removedPart
+	reclaiming   chan struct{} // closed when the compaction that reclaims room has ended, nil: none runs
 
 	// scratch space
 	work  []*rollItem
@@ -200,6 +203,13 @@ func newRoller(s *Store, inst *instance, mark rolledMark) *roller {
 func (r *roller) run(stop <-chan struct{}) {
 	tick := time.NewTicker(rollInterval)
 	defer tick.Stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer func() {
+		cancel()
+		if r.reclaiming != nil {
+			<-r.reclaiming
+		}
+	}()
 	for last := false; !last; {
 		select {
 		case <-tick.C:
@@ -216,7 +226,7 @@ func (r *roller) run(stop <-chan struct{}) {
 			}
 			return
 		}
-		if err := r.keepHouse(last); err != nil && r.inst.err() == nil {
+		if err := r.keepHouse(ctx, last); err != nil && r.inst.err() == nil {
 			r.s.log.Error("housekeeping failed", "err", err)
 		}
 	}

@@ -70,7 +70,7 @@ func decodeRolled(value []byte) (m rolledMark, err error) {
 // startSession opens Pebble, reads what is above W into the tail and lets Writes in.
 func (s *Store) startSession() (_ *session, err error) {
 	begun := time.Now()
-	inst, err := openInstance(s.fs, s.cfg.Dir, s.cache, s.log, s.metrics)
+	inst, err := openInstance(s.fs, &s.cfg, s.cache, s.log, s.metrics)
 	if err != nil {
 		return nil, formatError(s.cfg.Dir, err)
 	}

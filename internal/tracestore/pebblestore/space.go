@@ -87,6 +87,9 @@ func (s *Store) spaceLoop() {
 // makeBallast sets a file aside that freeBallast can give up.
 func (s *Store) makeBallast() {
 	size := min(s.space.minFree.Load()/4, maxBallast)
+	if s.cfg.DiskBudget > 0 {
+		size = min(size, s.cfg.DiskBudget/32)
+	}
 	if size <= 0 || s.space.ballast.Load() != 0 || s.space.free.Load() < s.space.minFree.Load()+4*size {
 		return
 	}
