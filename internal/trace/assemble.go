@@ -45,15 +45,16 @@ type node struct {
 
 // assembly is the state of one call of Assemble.
 type assembly struct {
-	doc    *Document
-	docs   int     // number of documents
-	nodes  []*node // in the order in which their ids were met first
-	byID   map[segment.SegmentID]*node
-	chunk  []node // room for nodes; they must not move
-	room   int    // size of the next chunk
-	ord    int
-	lapsed []*node // suspended by the document being replayed
-	stack  []*node
+	doc     *Document
+	docs    int     // number of documents
+	nodes   []*node // in the order in which their ids were met first
+	byID    map[segment.SegmentID]*node
+	chunk   []node // room for nodes; they must not move
+	room    int    // size of the next chunk
+	ord     int
+	rowOnly bool
+	lapsed  []*node // suspended by the document being replayed
+	stack   []*node
 
 	seen int // nested entities in the documents replayed so far
 	work int // nodes suspended and restored so far
@@ -73,7 +74,19 @@ func Assemble(id segment.TraceID, docs []Document) *Trace {
 	if len(docs) == 1 && len(docs[0].Segment.Subsegments) == 0 {
 		return assembleOne(id, &docs[0])
 	}
-	return assemble(id, docs)
+	return assemble(id, docs, false)
+}
+
+// AssembleRow returns what Assemble(id, docs).Row() returns, for less: it leaves
+// out what only the documents given back need.
+func AssembleRow(id segment.TraceID, docs []Document) *Row {
+	switch {
+	case len(docs) == 0:
+		return nil
+	case len(docs) == 1 && len(docs[0].Segment.Subsegments) == 0:
+		return assembleOne(id, &docs[0]).Row()
+	}
+	return assemble(id, docs, true).Row()
 }
 
 // assembleOne is assemble for the commonest trace of all, one document that
@@ -104,7 +117,8 @@ func assembleOne(id segment.TraceID, d *Document) *Trace {
 	return t
 }
 
-func assemble(id segment.TraceID, docs []Document) *Trace {
+// assemble builds the trace; with rowOnly, no inferred segments but their nodes.
+func assemble(id segment.TraceID, docs []Document, rowOnly bool) *Trace {
 	t := &Trace{ID: id, FirstSeq: docs[0].Seq, LastSeq: docs[len(docs)-1].Seq}
 	a := &assembly{docs: len(docs), room: min(len(docs)+len(docs[0].Segment.Subsegments), 1024)}
 	var puts []uint64 // that changed the trace, runs of equal ones once

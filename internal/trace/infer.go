@@ -127,8 +127,17 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 	if calls == 0 {
 		return
 	}
-	t.Inferred = make([]*segment.Segment, 0, calls)
 	t.inferredNodes = make([]ServiceID, 0, calls)
+	if a.rowOnly {
+		for _, n := range nodes {
+			if n.isUnanswered() {
+				node, _, _ := calleeOf(n.Segment)
+				t.inferredNodes = append(t.inferredNodes, node)
+			}
+		}
+		return
+	}
+	t.Inferred = make([]*segment.Segment, 0, calls)
 	made := make([]segment.Segment, calls)
 	ids := inferredIDs{trace: t.ID, a: a}
 	for _, n := range nodes {

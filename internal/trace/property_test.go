@@ -325,6 +325,9 @@ func TestAssembleEqualsModel(t *testing.T) {
 		if got.FirstSeq != docs[0].Seq || got.LastSeq != docs[len(docs)-1].Seq {
 			t.Errorf("seqs %d to %d, want %d to %d", got.FirstSeq, got.LastSeq, docs[0].Seq, docs[len(docs)-1].Seq)
 		}
+		if row, want := AssembleRow(propertyTrace, docs), got.Row(); !reflect.DeepEqual(row, want) {
+			t.Errorf("AssembleRow gives\n%+v\nRow\n%+v", row, want)
+		}
 		checkTrace(t, got)
 	})
 }
@@ -426,7 +429,7 @@ func TestOnePathEqualsGeneral(t *testing.T) {
 	seeds(t, 3000, func(t *testing.T, rng *rand.Rand) {
 		docs := chaos(rng)[:1]
 		docs[0].Segment.Subsegments = nil
-		one, general := assembleOne(propertyTrace, &docs[0]), assemble(propertyTrace, docs)
+		one, general := assembleOne(propertyTrace, &docs[0]), assemble(propertyTrace, docs, false)
 		if got, want := describe(one), describe(general); got != want {
 			t.Errorf("short cut\n%s\ngeneral\n%s", got, want)
 		}

@@ -261,5 +261,5 @@ func (s *Store) assemble(r *reading, it *pebble.Iterator, id segment.TraceID, wa
 	if len(docs) == 0 {
 		return nil, nil
 	}
-	return trace.Assemble(id, docs).Row(), nil
+	return trace.AssembleRow(id, docs), nil
 }

@@ -376,7 +376,7 @@ func (r *roller) rows(work []*rollItem, n uint64) (bytes int64, err error) {
 // row assembles the row of an item's open trace.
 func (r *roller) row(it *rollItem, now time.Time) error {
 	o := it.open
-	it.row = trace.Assemble(it.id, o.docs).Row()
+	it.row = trace.AssembleRow(it.id, o.docs)
 	var flags byte
 	o.keys, flags = keysOf(it.row)
 	o.hasRow = true
@@ -470,7 +470,7 @@ func (r *roller) restore(o *openTrace, list []part) {
 	if len(o.docs) == 0 {
 		return
 	}
-	o.keys, _ = keysOf(trace.Assemble(o.id, o.docs).Row())
+	o.keys, _ = keysOf(trace.AssembleRow(o.id, o.docs))
 	o.hasRow = true
 	first, _ := partOf(list, o.docs[0].Seq)
 	last, _ := partOf(list, o.docs[len(o.docs)-1].Seq)
