@@ -90,7 +90,7 @@ func TestNoTestCodeInTheBinary(t *testing.T) {
 			continue
 		}
 		for _, dep := range p.Deps {
-			for _, bad := range []string{"testing", "go.uber.org/goleak", "github.com/cockroachdb/datadriven", "github.com/rogpeppe/go-internal", module + "/internal/tracestore/storetest"} {
+			for _, bad := range []string{"testing", "go.uber.org/goleak", "github.com/cockroachdb/datadriven", "github.com/rogpeppe/go-internal/testscript", module + "/internal/tracestore/storetest"} {
 				if dep == bad || strings.HasPrefix(dep, bad+"/") {
 					t.Errorf("the binary contains %s, which is for tests", dep)
 				}
