@@ -230,3 +230,132 @@ func BenchmarkAssembleRow(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRead reads from a store of 32 parts with 10,000 traces of two documents each
+// (ROENTGEN_BENCH_TRACES sets another number).
+func BenchmarkRead(b *testing.B) {
+	traces := 10_000
+	if text := os.Getenv("ROENTGEN_BENCH_TRACES"); text != "" {
+		var err error
+		if traces, err = strconv.Atoi(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+	clock := &testClock{}
+	clock.ms.Store(1_790_000_000_000)
+	cfg := Config{Dir: b.TempDir(), Retention: 33 * time.Hour, Now: clock.now}
+	s, err := Open(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := context.Background()
+	var ids []segment.TraceID
+	batches := benchBatches(b, 20, 500, 2, 1000)
+	for p := range 32 {
+		for i := 0; i < 2*traces; i += 500 {
+			records := renamed(batches[i/500%20], uint64(p*traces*2+i)/10_000+1)
+			for {
+				err := s.Write(ctx, records)
+				if err == nil {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			for k := 0; k < 500; k += 50 {
+				ids = append(ids, records[k].Segment.TraceID)
+			}
+		}
+		clock.advance(33 * time.Hour / 32)
+	}
+	if err := s.WaitRolled(ctx); err != nil {
+		b.Fatal(err)
+	}
+	begun := time.Now()
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	closed := time.Since(begun)
+	begun = time.Now()
+	if s, err = Open(cfg); err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	b.Logf("%d documents in %d parts: closed in %v, opened in %v", s.Stats().Documents, s.Stats().Parts, closed, time.Since(begun))
+	begun = time.Now()
+	for !s.filter.ready.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	b.Logf("filter filled in %v, %d KB", time.Since(begun), s.filter.bytes>>10)
+	rng := rand.New(rand.NewPCG(3, 3))
+	absent := func() (id segment.TraceID) {
+		for k := range id {
+			id[k] = byte(rng.Uint32())
+		}
+		return id
+	}
+	b.Run("Documents", func(b *testing.B) {
+		b.ReportAllocs()
+		worst := time.Duration(0)
+		for b.Loop() {
+			begun := time.Now()
+			docs, err := s.Documents(ctx, ids[rng.IntN(len(ids))], 0)
+			if err != nil || len(docs) != 2 {
+				b.Fatalf("%d documents, %v", len(docs), err)
+			}
+			worst = max(worst, time.Since(begun))
+		}
+		b.ReportMetric(float64(worst.Microseconds()), "worst-µs")
+	})
+	b.Run("DocumentsOfNoTrace", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if docs, err := s.Documents(ctx, absent(), 0); err != nil || len(docs) != 0 {
+				b.Fatalf("%d documents, %v", len(docs), err)
+			}
+		}
+	})
+	r, err := s.read(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.release()
+	it, err := r.snap.NewIter(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer it.Close()
+	b.Run("IsNew/pebble", func(b *testing.B) {
+		for b.Loop() {
+			if refs, err := findDocs(r.inst, it, r.parts, absent(), r.w); err != nil || len(refs) != 0 {
+				b.Fatal(refs, err)
+			}
+		}
+	})
+	b.Run("IsNew/filter", func(b *testing.B) {
+		yes := 0
+		n := 0
+		for b.Loop() {
+			if n++; s.filter.has(absent()) {
+				yes++
+			}
+		}
+		b.ReportMetric(100*float64(yes)/float64(n), "%yes")
+	})
+	for clock, name := range []string{"start", "changed", "end"} {
+		for _, limit := range []int{20, 100_000} {
+			b.Run(fmt.Sprintf("Scan/%s/%d", name, limit), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					n := 0
+					err := s.Scan(ctx, tracestore.Scan{Clock: tracestore.Clock(clock), Start: 0, End: 1 << 62}, func(tracestore.Cursor, *trace.Row) bool {
+						n++
+						return n < limit
+					})
+					if err != nil || n != limit {
+						b.Fatalf("%d rows, %v", n, err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -11,8 +11,7 @@ import (
 
 // idFilter remembers trace ids as Bloom filters do: has is never wrong when it
 // says no. The roller asks it whether a trace is new: asking Pebble's own filters takes
-// 1 to 2 µs a part, which for 32 parts is ten times the rest of the roller's
-// work on a document.
+// 2 to 3 µs a part, which for 32 parts is ten times the rest of the work on a document.
 //
 // It grows by tables that double, about 10 bits an id; one cache line is looked at
 // in each. Ids of removed parts stay until the store is opened again; they cost a
@@ -59,7 +58,7 @@ func hashes(id segment.TraceID) (h, g uint64) {
 	return h, hi ^ lo
 }
 
-// each calls fn with the seven bits that stand for a hash: word in the line, mask.
+// line returns the words in which the bits for a hash are.
 func (t *filterTable) line(h uint64) []atomic.Uint64 {
 	n, _ := bits.Mul64(h, uint64(len(t.words)/8))
 	return t.words[n*8 : n*8+8]

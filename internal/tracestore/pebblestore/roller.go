@@ -310,10 +310,10 @@ func (r *roller) step(force bool) error {
 	if err := r.inst.apply(b, false); err != nil {
 		return err
 	}
+	r.s.pending.tail.Add(-bytes) // before those who wait for the view wake up
 	if err := r.show(n, hold); err != nil {
 		return err
 	}
-	r.s.pending.tail.Add(-bytes)
 	for _, it := range r.work {
 		r.open.put(it.open)
 	}

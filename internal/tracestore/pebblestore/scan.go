@@ -520,7 +520,7 @@ type ending struct {
 }
 
 // endingsAtOnce bounds how many endings of one minute are in memory.
-const endingsAtOnce = 1 << 14
+const endingsAtOnce = 1 << 16
 
 // endingList keeps the endings with the highest ids, sorted from time to time.
 type endingList struct {
