@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,8 +21,8 @@ import (
 )
 
 // checks turns what a client's program printed, a line of JSON for each check,
-// into subtests.
-func checks(t *testing.T, output string) {
+// into subtests. It fails when there are fewer than atLeast.
+func checks(t *testing.T, output string, atLeast int) {
 	t.Helper()
 	n := 0
 	for line := range strings.Lines(output) {
@@ -38,21 +40,90 @@ func checks(t *testing.T, output string) {
 			}
 		})
 	}
-	if n < 5 {
-		t.Errorf("the program reported %d checks", n)
+	if n < atLeast {
+		t.Errorf("the program reported %d checks, want %d", n, atLeast)
 	}
 }
 
 func TestBoto3(t *testing.T) {
 	py := python(t)
 	s := serve(t)
-	checks(t, program(t, environment(), py, "python/api.py", s.url))
+	checks(t, program(t, environment(), py, "python/api.py", s.url), 11)
+}
+
+// TestFullDisk asks a server that has no room on its disk, since it is told to
+// leave more free than any disk has.
+func TestFullDisk(t *testing.T) {
+	py := python(t)
+	s := serve(t, "--min-free", "1000000GiB")
+	checks(t, program(t, environment(), py, "python/api.py", s.url, "full"), 3)
+}
+
+// TestThrottled overwhelms a server that takes in next to nothing at a time.
+func TestThrottled(t *testing.T) {
+	small := []string{"--max-document", "3KiB", "--max-body", "4KiB", "--max-in-flight", "4KiB"}
+	t.Run("boto3", func(t *testing.T) {
+		py := python(t)
+		s := serve(t, small...)
+		checks(t, program(t, environment(), py, "python/api.py", s.url, "small"), 1)
+	})
+	t.Run("go", func(t *testing.T) {
+		client := goClient(serve(t, small...))
+		var throttled atomic.Pointer[types.ThrottledException]
+		deadline := time.Now().Add(30 * time.Second)
+		var wg sync.WaitGroup
+		for worker := range 16 {
+			wg.Go(func() {
+				for i := 0; throttled.Load() == nil && time.Now().Before(deadline); i++ {
+					_, err := client.PutTraceSegments(t.Context(), &xray.PutTraceSegmentsInput{TraceSegmentDocuments: []string{
+						fmt.Sprintf(`{"trace_id":"1-5c631180-00000000000000000000f011","id":"%08x%08x","name":"x","start_time":1,"end_time":2,"metadata":{"fill":%q}}`,
+							worker, i, strings.Repeat("x", 2000)),
+					}})
+					var e *types.ThrottledException
+					switch {
+					case errors.As(err, &e):
+						throttled.Store(e)
+					case err != nil:
+						t.Errorf("error = %v, want none or a ThrottledException", err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if throttled.Load() == nil {
+			t.Error("nobody was throttled")
+		}
+	})
+}
+
+// TestAWSLimits asks a server that enforces the quotas of AWS.
+func TestAWSLimits(t *testing.T) {
+	client := goClient(serve(t, "--aws-limits"))
+	ids := make([]string, 6)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("1-5c631180-%024x", i)
+	}
+	_, err := client.BatchGetTraces(t.Context(), &xray.BatchGetTracesInput{TraceIds: ids})
+	var invalid *types.InvalidRequestException
+	if !errors.As(err, &invalid) || invalid.ErrorMessage() != "Exceeding maximum query size: 5" {
+		t.Errorf("six ids: error = %v", err)
+	}
+	out, err := client.PutTraceSegments(t.Context(), &xray.PutTraceSegmentsInput{TraceSegmentDocuments: []string{
+		`[{"trace_id":"1-5c631180-000000000000000000000001","id":"0000000000000001","name":"x","start_time":1,"end_time":2}]`,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out.UnprocessedTraceSegments) != 1 || aws.ToString(out.UnprocessedTraceSegments[0].ErrorCode) != "ParseError" {
+		t.Errorf("an array of documents: %+v", out.UnprocessedTraceSegments)
+	}
 }
 
 func TestNodeClient(t *testing.T) {
 	js := node(t)
 	s := serve(t)
-	checks(t, program(t, environment(), js, "node/api.mjs", s.url))
+	checks(t, program(t, environment(), js, "node/api.mjs", s.url), 7)
 }
 
 // TestAWSCLI does what a person does at a prompt.

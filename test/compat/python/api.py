@@ -1,10 +1,13 @@
 """Drives the X-Ray API through boto3, as a test author's program would.
 
-    api.py ENDPOINT
+    api.py ENDPOINT [full|small]
 
+With "full" the server is one that has no room on its disk, with "small" one that
+takes in a few kilobytes at a time.
 Prints a line of JSON for each check: {"check": "...", "error": null or text}.
 """
 
+import concurrent.futures
 import datetime
 import json
 import os
@@ -35,12 +38,22 @@ def client(**config):
 
 
 xray = client()
+MODE = sys.argv[2] if len(sys.argv) > 2 else "usual"
 CHECKS = []
 
 
-def check(function):
-    CHECKS.append(function)
+def check(function, mode="usual"):
+    if mode == MODE:
+        CHECKS.append(function)
     return function
+
+
+def check_full(function):
+    return check(function, "full")
+
+
+def check_small(function):
+    return check(function, "small")
 
 
 def equal(got, want, what="value"):
@@ -77,14 +90,15 @@ def put(*docs):
     return answer["UnprocessedTraceSegments"]
 
 
-def refused(call, code, message, kind=None):
+def refused(call, code, message, kind=None, status=400):
     """Calls and expects a ClientError with this code and text, of this class."""
     try:
         call()
     except botocore.exceptions.ClientError as err:
         equal(err.response["Error"]["Code"], code, "code")
-        equal(err.response["Error"]["Message"], message, "message")
-        equal(err.response["ResponseMetadata"]["HTTPStatusCode"], 400, "status")
+        if message is not None:
+            equal(err.response["Error"]["Message"], message, "message")
+        equal(err.response["ResponseMetadata"]["HTTPStatusCode"], status, "status")
         if kind is not None and not isinstance(err, kind):
             raise AssertionError(f"{type(err)} is not {kind}") from err
         return
@@ -351,6 +365,63 @@ def telemetry_is_taken():
     }
     answer = xray.put_telemetry_records(TelemetryRecords=[record], Hostname="host-1", EC2InstanceId="", ResourceARN="")
     equal(answer["ResponseMetadata"]["HTTPStatusCode"], 200, "status")
+
+
+@check_full
+def a_full_disk_refuses():
+    refused(
+        lambda: xray.put_trace_segments(TraceSegmentDocuments=[json.dumps(document(trace_id()))]),
+        "ServiceUnavailableException", "The server's disk is full; try again when there is room",
+        status=503,
+    )
+
+
+@check_full
+def the_client_tries_again_by_itself():
+    # boto3 knows the status as one that passes, and asks again as often as it may.
+    patient = boto3.client(
+        "xray", endpoint_url=ENDPOINT, config=botocore.config.Config(retries={"total_max_attempts": 2}), **CREDENTIALS
+    )
+    try:
+        patient.put_trace_segments(TraceSegmentDocuments=[json.dumps(document(trace_id()))])
+    except botocore.exceptions.ClientError as err:
+        equal(err.response["ResponseMetadata"]["RetryAttempts"], 1, "RetryAttempts")
+        return
+    raise AssertionError("the call succeeded")
+
+
+@check_full
+def reads_go_on():
+    equal(xray.batch_get_traces(TraceIds=[trace_id()])["Traces"], [], "Traces")
+
+
+@check_small
+def overload_throttles():
+    # Many at once are more than the server takes in at a time.
+    trace = trace_id()
+    deadline = time.monotonic() + 30
+    stored, throttled = [], []
+
+    def sender():
+        mine = client()
+        while not throttled and time.monotonic() < deadline:
+            doc = document(trace, metadata={"fill": "x" * 2000})
+            try:
+                mine.put_trace_segments(TraceSegmentDocuments=[json.dumps(doc)])
+                stored.append(doc["id"])
+            except mine.exceptions.ThrottledException as err:
+                throttled.append(err)
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for future in [pool.submit(sender) for _ in range(16)]:
+            future.result()
+    if not throttled:
+        raise AssertionError(f"nobody was throttled over {len(stored)} documents")
+    equal(throttled[0].response["Error"]["Code"], "ThrottledException", "code")
+    equal(throttled[0].response["ResponseMetadata"]["HTTPStatusCode"], 429, "status")
+    traces = xray.batch_get_traces(TraceIds=[trace])["Traces"]
+    kept = {s["Id"] for t in traces for s in t["Segments"]}
+    equal(kept, set(stored), "documents of acknowledged calls")
 
 
 def main():
