@@ -112,7 +112,7 @@ var settings = []*Setting{
 	},
 	{
 		Name: "min-free", Group: groupStorage, Default: "256MiB",
-		Summary: "documents are refused (429) while less than this is free on the data folder's volume",
+		Summary: "documents are refused (503) while less than this is free on the data folder's volume",
 		field:   func(c *Config) value { return (*bytesValue)(&c.MinFree) },
 	},
 	{
