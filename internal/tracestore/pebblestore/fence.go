@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -83,7 +84,25 @@ func (f *fence) create(name string, op func() (vfs.File, error)) (vfs.File, erro
 
 // Create implements vfs.FS.
 func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return f.create(name, func() (vfs.File, error) { return f.FS.Create(name, c) })
+	return f.create(name, func() (vfs.File, error) {
+		// Pebble's marker files name another file of their folder, whose entry
+		// was not synced yet: after a crash the marker could be there without it.
+		if strings.HasPrefix(f.FS.PathBase(name), "marker.") {
+			if err := syncDir(f.FS, f.FS.PathDir(name)); err != nil {
+				return nil, err
+			}
+		}
+		return f.FS.Create(name, c)
+	})
+}
+
+// syncDir makes the entries of a folder durable.
+func syncDir(fs vfs.FS, name string) error {
+	dir, err := fs.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // OpenReadWrite implements vfs.FS.
