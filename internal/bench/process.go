@@ -49,7 +49,7 @@ func Memory(pid int) (resident, peak int64, err error) {
 }
 
 // ResetPeak makes the highest value of Memory start anew, where the kernel allows it.
-func ResetPeak(pid int) { os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) }
+func ResetPeak(pid int) { _ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) }
 
 // FolderBytes returns the bytes that a folder's files take.
 func FolderBytes(dir string) (int64, error) {

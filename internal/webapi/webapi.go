@@ -80,7 +80,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // paths with redirects and errors with text.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	path := strings.TrimSuffix(r.URL.Path, "/")
-	method, serve := http.MethodGet, h.notFound
+	method := http.MethodGet
+	var serve func(http.ResponseWriter, *http.Request) error
 	switch {
 	case path == "/api/traces":
 		serve = h.traces

@@ -115,7 +115,10 @@ func (w *writer) put(url string) (bool, error) {
 	for i, d := range docs {
 		d.acked = true
 		var o struct{ Type string }
-		if json.Unmarshal([]byte(texts[i]), &o); o.Type == "" {
+		if err := json.Unmarshal([]byte(texts[i]), &o); err != nil {
+			return false, err
+		}
+		if o.Type == "" {
 			w.roots = append(w.roots, d)
 		}
 	}

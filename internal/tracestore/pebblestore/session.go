@@ -253,7 +253,7 @@ func (ss *session) recover(rebuild bool) error {
 	switch {
 	case err == nil:
 		mark, err = decodeRolled(value)
-		closer.Close()
+		_ = closer.Close() // it gives the value's memory back and cannot fail
 		if err != nil {
 			return err
 		}
