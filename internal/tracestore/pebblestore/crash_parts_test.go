@@ -50,14 +50,14 @@ func aging(retention time.Duration) crashtest.Engine {
 func TestCrashesOverParts(t *testing.T) {
 	e := aging(32 * 6 * time.Hour)
 	t.Run("CrashEverywhere", func(t *testing.T) { crashtest.CrashEverywhere(t, e) })
-	t.Run("FaultEverywhere", func(t *testing.T) { crashtest.FaultEverywhere(t, e) })
+	t.Run("FaultEverywhere", func(t *testing.T) { crashtest.FaultEverywhere(t, e, "IO-once", "Read-once") })
 }
 
-// TestCrashesUnderRetention does so on a store that keeps the last ten Writes,
+// TestCrashesUnderRetention does so on a store that keeps the last few Writes,
 // each in a part of its own, and removes the others while it runs.
 func TestCrashesUnderRetention(t *testing.T) {
-	e := aging(20 * time.Hour)
+	e := aging(8 * time.Hour)
 	e.Forgets = true
 	t.Run("CrashEverywhere", func(t *testing.T) { crashtest.CrashEverywhere(t, e) })
-	t.Run("FaultEverywhere", func(t *testing.T) { crashtest.FaultEverywhere(t, e) })
+	t.Run("FaultEverywhere", func(t *testing.T) { crashtest.FaultEverywhere(t, e, "IO-once", "Read-once") })
 }

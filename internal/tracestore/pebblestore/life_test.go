@@ -652,6 +652,15 @@ func TestDamageIsReportedWithItsPlace(t *testing.T) {
 	if !errors.Is(err, tracestore.ErrCorrupt) || !errors.As(err, &place) || !bytes.Equal(place.Key, appendDocKey(nil, 0, 1)) {
 		t.Errorf("Documents over damage: %v; want ErrCorrupt with the key of the block", err)
 	}
+	// The trace goes on all the same, and so do the others.
+	put(t, s, 2, 1, 2)
+	roll(t, s)
+	if docs := seqsOf(t, s, 2); len(docs) != 1 {
+		t.Errorf("another trace has %d documents, want 1", len(docs))
+	}
+	if st := s.Stats(); st.Unavailable != "" || st.RolledSeq != st.LastSeq {
+		t.Errorf("after damage was met: %+v", st)
+	}
 }
 
 // TestTailAndRollerAgree reads while the roller works: at every moment each trace shows

@@ -205,9 +205,11 @@ func (s *Store) Documents(ctx context.Context, id segment.TraceID, asOf uint64) 
 		return nil, r.inst.readError("read documents", err)
 	}
 	defer it.Close()
-	refs, err := findDocs(r.inst, it, r.parts, id, before(waiting, min(asOf, r.w)))
-	if err != nil {
-		return nil, err
+	var refs []docRef
+	if s.filter.has(id) { // it knows every trace up to the view
+		if refs, err = findDocs(r.inst, it, r.parts, id, before(waiting, min(asOf, r.w))); err != nil {
+			return nil, err
+		}
 	}
 	docs := make([]tracestore.Stored, 0, len(refs)+len(waiting))
 	err = readDocs(s, r.inst, it, refs, func(d *blockDoc) error {

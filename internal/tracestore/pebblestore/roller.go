@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
+	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/segment"
 )
 
@@ -422,20 +424,30 @@ func (r *roller) reload(work []*rollItem, list []part) error {
 		for i := range want {
 			refs[i] = want[i].ref
 		}
-		i := 0
-		err := readDocs(r.s, r.inst, it, refs, func(d *blockDoc) error {
-			item := want[i].item
-			i++
-			own := *d // the block that d lies in must not stay in memory for its sake
-			own.data = slices.Clone(d.data)
-			if td, ok := r.s.parse(&own); ok {
-				item.open.docs = append(item.open.docs, td.Document)
-				item.open.bytes += td.size()
+		for i := 0; i < len(want); i++ {
+			err := readDocs(r.s, r.inst, it, refs[i:], func(d *blockDoc) error {
+				item := want[i].item
+				i++
+				own := *d // the block that d lies in must not stay in memory for its sake
+				own.data = slices.Clone(d.data)
+				if td, ok := r.s.parse(&own); ok {
+					item.open.docs = append(item.open.docs, td.Document)
+					item.open.bytes += td.size()
+				}
+				return nil
+			})
+			if err == nil {
+				break
 			}
-			return nil
-		})
+			// A damaged document must not stop the views of all others for ever: it is
+			// left out, as one that does not parse. Reading its trace says so.
+			if !errors.Is(err, tracestore.ErrCorrupt) || i == len(want) {
+				return err
+			}
+			r.s.log.Error("a damaged document is left out of the views", "trace_id", want[i].item.id, "seq", want[i].ref.seq, "err", err)
+		}
 		want = want[:0]
-		return err
+		return nil
 	}
 	for _, item := range work {
 		item.open = &openTrace{id: item.id}
