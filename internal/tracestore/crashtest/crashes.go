@@ -99,6 +99,7 @@ func (e Engine) crashEverywhere(t *testing.T, seed, life uint64, stride int) {
 	mem := vfs.NewCrashableMem()
 	fs := NewFaults(mem)
 	m := newModel(rand.New(rand.NewPCG(seed, 500+life)))
+	m.forgets = e.Forgets
 	cuts := make(chan cut, 16)
 	var mu sync.Mutex // of rng and n
 	n, looked := rng.IntN(stride), atomic.Int64{}
@@ -138,6 +139,9 @@ func (e Engine) crashEverywhere(t *testing.T, seed, life uint64, stride int) {
 	workers.Wait()
 	if err != nil {
 		t.Errorf("seed %d, life %d: %v", seed, life, err)
+	}
+	if e.Forgets && m.forgot == 0 {
+		t.Error("retention removed nothing in the whole life: nothing of it was tested")
 	}
 	t.Logf("life %d: %d operations, %d crashes", life, n, looked.Load())
 }
@@ -231,12 +235,27 @@ type trouble struct {
 	met func(fs *Faults, errs []error) bool
 }
 
-// transient runs a store under load through rounds of trouble.
+// transient runs stores under load through rounds of trouble, each store
+// through so many.
 func transient(t *testing.T, e Engine, rounds int, tr trouble) {
 	t.Helper()
 	seed := storetest.Seed(t)
-	rng := rand.New(rand.NewPCG(seed, 7))
-	m := newModel(rand.New(rand.NewPCG(seed, 8)))
+	stores := 1
+	switch {
+	case full():
+		stores = 10
+	case testing.Short():
+		rounds = 1
+	}
+	for n := range stores {
+		e.transient(t, seed, uint64(n), rounds, tr)
+	}
+}
+
+func (e Engine) transient(t *testing.T, seed, number uint64, rounds int, tr trouble) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 10_000+number))
+	m := newModel(rand.New(rand.NewPCG(seed, 20_000+number)))
 	mem := vfs.NewCrashableMem()
 	fs := NewFaults(mem)
 	fs.SetFree(1 << 39)
@@ -259,7 +278,7 @@ func transient(t *testing.T, e Engine, rounds int, tr trouble) {
 	for round := range rounds {
 		fail := func(format string, args ...any) {
 			t.Helper()
-			t.Fatalf("seed %d, round %d: %s", seed, round, fmt.Sprintf(format, args...))
+			t.Fatalf("seed %d, store %d, round %d: %s", seed, number, round, fmt.Sprintf(format, args...))
 		}
 		var mu sync.Mutex
 		var refusals []error
@@ -301,15 +320,15 @@ func transient(t *testing.T, e Engine, rounds int, tr trouble) {
 		if err := errors.Join(writers.end(), late.end()); err != nil {
 			fail("%v", err)
 		}
+		if err := e.recovered(m, s); err != nil {
+			fail("%v", err)
+		}
+		working := time.Now()
 		if left != nil {
 			if err := e.look(m, left, outcomes); err != nil {
 				fail("crashed in the middle of the trouble: %v", err)
 			}
 		}
-		if err := e.recovered(m, s); err != nil {
-			fail("%v", err)
-		}
-		working := time.Now()
 		if _, err := e.survey(m, s, m.outcomes()); err != nil {
 			fail("when the trouble is over: %v", err)
 		}
@@ -344,21 +363,11 @@ func (e Engine) look(m *model, fs vfs.FS, outcomes []outcome) error {
 	return errors.Join(err, closeStore(s))
 }
 
-func rounds() int {
-	switch {
-	case full():
-		return 30
-	case testing.Short():
-		return 1
-	}
-	return 4
-}
-
 // DiskFull lets the disk be full for a while: whatever needs room fails,
 // removing does not, and the volume says that nothing is free.
 func DiskFull(t *testing.T, e Engine) {
 	needsRoom := func(o Op) bool { return !o.Read && o.Kind != "remove" && o.Kind != "lock" }
-	transient(t, e, rounds(), trouble{
+	transient(t, e, 4, trouble{
 		begin: func(fs *Faults, _ *rand.Rand) {
 			fs.SetFree(0)
 			fs.Arm(Plan{Match: needsRoom, Forever: true, Err: syscall.ENOSPC})
@@ -376,7 +385,7 @@ func DiskFull(t *testing.T, e Engine) {
 // LowSpace lets the volume run low before anything fails: writes are refused in
 // good time, with the error that says why.
 func LowSpace(t *testing.T, e Engine) {
-	transient(t, e, min(rounds(), 2), trouble{
+	transient(t, e, 2, trouble{
 		begin: func(fs *Faults, _ *rand.Rand) { fs.SetFree(4096) },
 		end:   func(fs *Faults) { fs.SetFree(1 << 39) },
 		met:   func(_ *Faults, errs []error) bool { return answered(errs, tracestore.ErrNoSpace) },
@@ -386,7 +395,7 @@ func LowSpace(t *testing.T, e Engine) {
 // SyncFailsOnce lets one sync of a file fail now and then under load. Some
 // Write hears of it unless the engine could mend it.
 func SyncFailsOnce(t *testing.T, e Engine) {
-	transient(t, e, rounds(), trouble{
+	transient(t, e, 4, trouble{
 		begin: func(fs *Faults, rng *rand.Rand) {
 			fs.Arm(Plan{Match: func(o Op) bool { return o.Kind == "sync" }, Index: rng.Int64N(4), Err: syscall.EIO})
 		},

@@ -49,6 +49,9 @@ type model struct {
 	queue  []text // generated, not sent yet
 	now    int64
 	docs   int
+
+	forgets bool // the oldest puts may be gone, as long as the newest is there
+	forgot  int  // how many were seen to be gone
 }
 
 type place struct{ put, index int }
@@ -198,6 +201,19 @@ func (m *model) verify(ctx context.Context, s tracestore.Store, outcomes []outco
 		}
 	}
 	there = make([]bool, len(m.puts))
+	// Where retention is at work, the puts before the first that is there may
+	// have gone, but not the newest that was acknowledged.
+	kept := 0
+	if m.forgets {
+		newest := len(outcomes) - 1
+		for newest > 0 && outcomes[newest] != acked {
+			newest--
+		}
+		for kept < newest && found[kept] == 0 {
+			kept++
+		}
+	}
+	m.forgot = max(m.forgot, kept)
 	for i, p := range m.puts {
 		there[i] = found[i] > 0
 		o := unknown
@@ -205,6 +221,7 @@ func (m *model) verify(ctx context.Context, s tracestore.Store, outcomes []outco
 			o = outcomes[i]
 		}
 		switch {
+		case o == acked && found[i] == 0 && i < kept:
 		case o == acked && found[i] != len(p.texts):
 			return nil, fmt.Errorf("LOST: put %d was acknowledged, %d of its %d documents are there", i, found[i], len(p.texts))
 		case o == refused && found[i] != 0:
