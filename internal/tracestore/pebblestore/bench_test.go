@@ -251,9 +251,11 @@ func BenchmarkRead(b *testing.B) {
 	ctx := context.Background()
 	var ids []segment.TraceID
 	batches := benchBatches(b, 20, 500, 2, 1000)
-	for p := range 32 {
+	n := 0
+	for range 32 {
 		for i := 0; i < 2*traces; i += 500 {
-			records := renamed(batches[i/500%20], uint64(p*traces*2+i)/10_000+1)
+			records := renamed(batches[n%20], uint64(n/20+1))
+			n++
 			for {
 				err := s.Write(ctx, records)
 				if err == nil {
@@ -275,6 +277,16 @@ func BenchmarkRead(b *testing.B) {
 		b.Fatal(err)
 	}
 	closed := time.Since(begun)
+	for range 2 {
+		begun = time.Now()
+		if s, err = Open(cfg); err != nil {
+			b.Fatal(err)
+		}
+		b.Logf("opened in %v", time.Since(begun))
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
 	begun = time.Now()
 	if s, err = Open(cfg); err != nil {
 		b.Fatal(err)

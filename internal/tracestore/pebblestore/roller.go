@@ -449,15 +449,22 @@ func (r *roller) reload(work []*rollItem, list []part) error {
 		want = want[:0]
 		return nil
 	}
-	for _, item := range work {
-		item.open = &openTrace{id: item.id}
-		refs, err := findDocs(r.inst, it, list, item.id, item.docs[0].Seq-1)
-		if err != nil {
-			return err
-		}
-		item.fresh = len(refs) == 0
-		for _, ref := range refs {
-			want = append(want, wanted{ref, item})
+	// Part by part, so that what Pebble knows of a part is read once for all.
+	byID := slices.Clone(work)
+	slices.SortFunc(byID, func(a, b *rollItem) int { return compareIDs(a.id, b.id) })
+	for _, item := range byID {
+		item.open, item.fresh = &openTrace{id: item.id}, true
+	}
+	for i := range list {
+		for _, item := range byID {
+			refs, err := findDocs(r.inst, it, list[i:i+1], item.id, item.docs[0].Seq-1)
+			if err != nil {
+				return err
+			}
+			for _, ref := range refs {
+				item.fresh = false
+				want = append(want, wanted{ref, item})
+			}
 		}
 		if len(want) >= reloadDocs {
 			if err := flush(); err != nil {
