@@ -156,6 +156,9 @@ func (i *instance) options(cache *pebble.Cache, m *metrics) *pebble.Options {
 		o.Levels[l].Compression = func() *sstable.CompressionProfile { return sstable.MinLZCompression }
 	}
 	o.TargetFileSizes[0] = 8 << 20
+	// Pebble's usual scheduler looks ten times a second whether more compactions may
+	// run, in a goroutine that stays behind when Open fails. One may, always.
+	o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
 	o.Experimental.FileCacheShards = 4
 	if adjust != nil {
 		adjust(o)
