@@ -120,7 +120,7 @@ func assembleOne(id segment.TraceID, d *Document) *Trace {
 // assemble builds the trace; with rowOnly, no inferred segments but their nodes.
 func assemble(id segment.TraceID, docs []Document, rowOnly bool) *Trace {
 	t := &Trace{ID: id, FirstSeq: docs[0].Seq, LastSeq: docs[len(docs)-1].Seq}
-	a := &assembly{docs: len(docs), room: min(len(docs)+len(docs[0].Segment.Subsegments), 1024)}
+	a := &assembly{rowOnly: rowOnly, docs: len(docs), room: min(len(docs)+len(docs[0].Segment.Subsegments), 1024)}
 	var puts []uint64 // that changed the trace, runs of equal ones once
 	for i := range docs {
 		d := &docs[i]

@@ -261,6 +261,10 @@ func compareAnnotations(x, y Annotation) int {
 	return -1
 }
 
+// Below this number of values a search through all of them beats a map: most
+// differ in their first word.
+const listSearchBelow = 64
+
 // bounded is a list without repetitions that takes no more than limit bytes.
 // Values keep the order in which they were added; what does not fit is left out.
 type bounded[T comparable] struct {
@@ -283,14 +287,14 @@ func (b *bounded[T]) add(v T, size int) {
 	}
 	b.limit -= size
 	if b.list == nil {
-		b.list = make([]T, 0, 4)
+		b.list = make([]T, 0, 8)
 	}
 	b.list = append(b.list, v)
 	switch {
 	case b.known != nil:
 		b.known[v] = struct{}{}
-	case len(b.list) > searchBelow:
-		b.known = make(map[T]struct{}, 4*searchBelow)
+	case len(b.list) > listSearchBelow:
+		b.known = make(map[T]struct{}, 4*listSearchBelow)
 		for _, v := range b.list {
 			b.known[v] = struct{}{}
 		}
