@@ -17,8 +17,7 @@ const (
 	codecZstd    = 1
 
 	// blockTarget is the size in bytes of documents at which a block is closed.
-	// Larger blocks compress better, smaller ones are read faster: 64 KB takes
-	// some 60 µs to decompress.
+	// Larger blocks compress better, smaller ones are read faster.
 	blockTarget = 64 << 10
 	// maxBlock bounds the memory that a damaged block can ask for.
 	maxBlock = 1 << 30

@@ -19,8 +19,8 @@ import (
 
 const (
 	rollInterval = 250 * time.Millisecond
-	// rollDocs is how many documents start a step before its time. Larger steps
-	// save little, and their documents leave the tail later.
+	// rollDocs is how many documents start a step before its time. It bounds the
+	// step's batch and what a scan has to assemble from the tail.
 	rollDocs = 8192
 	// A trace of more than largeTrace entities is assembled at most once in largeInterval.
 	largeTrace    = 10_000
