@@ -91,7 +91,7 @@ var settings = []*Setting{
 		Name: "hosts", Group: groupNetwork, Default: "",
 		Summary: "further names that clients may call this server by, separated by commas",
 		Detail: "Requests for a Host that is neither an IP address nor localhost nor in this list are refused, because a web page could " +
-			"otherwise reach the server under a name of its own (DNS rebinding); only the operations of the X-Ray API are open under any name, to clients that are no browsers. " +
+			"otherwise reach the server under a name of its own (DNS rebinding); only the operations of the X-Ray API and the health probes are open under any name, to clients that are no browsers; a Prometheus that scrapes by name needs that name here. " +
 			"`*.example.com` stands for all names below example.com.",
 		field: func(c *Config) value { return (*listValue)(&c.Hosts) },
 	},

@@ -138,10 +138,12 @@ func (s *Server) startHTTP(reg *prometheus.Registry) {
 }
 
 // openToAnyName reports whether a path may be asked for under any host name by
-// clients that are no browsers: SDKs, probes and Prometheus reach a server under
-// the name of its container or service.
+// clients that are no browsers: SDKs and probes reach a server under the name of
+// its container or service. Metrics are not among them: a page of another site
+// that rebinds its name to this address can send a GET without any sign of a
+// browser, and read the answer.
 func openToAnyName(path string) bool {
-	return xrayapi.IsOperation(path) || path == "/metrics" || strings.HasPrefix(path, "/-/")
+	return xrayapi.IsOperation(path) || strings.HasPrefix(path, "/-/")
 }
 
 // startRest opens the store and starts what needs it.

@@ -187,7 +187,8 @@ func TestServe(t *testing.T) {
 		{"foreign name", "GET", "/", []string{"Host", "evil.example"}, 421, "--hosts evil.example"},
 		{"foreign name, debug", "GET", "/debug/", []string{"Host", "evil.example"}, 421, "--hosts"},
 		{"foreign name, probe", "GET", "/-/ready", []string{"Host", "roentgen.svc"}, 200, "ready"},
-		{"foreign name, Prometheus", "GET", "/metrics", []string{"Host", "roentgen.svc:2000"}, 200, "roentgen_build_info"},
+		{"foreign name, Prometheus", "GET", "/metrics", []string{"Host", "roentgen.svc:2000"}, 421, "--hosts"},
+		{"foreign name, probe", "GET", "/-/healthy", []string{"Host", "roentgen.svc:2000"}, 200, ""},
 		{"foreign name, browser", "GET", "/metrics", []string{"Host", "evil.example", "Sec-Fetch-Site", "same-origin"}, 421, "--hosts"},
 		{"foreign page", "POST", "/TraceSegments", []string{"Origin", "https://evil.example"}, 403, "other sites"},
 	} {
