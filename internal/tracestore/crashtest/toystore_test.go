@@ -192,7 +192,7 @@ func (s *toyStore) Write(_ context.Context, records []tracestore.Record) error {
 			log = append(log, frame([]tracestore.Stored{d})...)
 		}
 	}
-	_, err := s.file.Write(log)
+	_, err := s.file.Write(bytes.Clone(log)) // a vfs may change what it is given
 	if err == nil && s.defect != "never synced" {
 		err = s.file.Sync()
 	}
