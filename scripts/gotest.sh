@@ -9,5 +9,5 @@ cd "$(dirname "$0")/.."
 name=$1
 shift
 mkdir -p .build/test
-exec .build/tools/gotestsum --format pkgname-and-test-fails --hide-summary=skipped,output \
+exec .build/tools/gotestsum --format pkgname-and-test-fails --hide-summary=skipped \
 	--jsonfile ".build/test/$name.jsonl" -- "$@"
