@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 name=$1
 shift
+scripts/gotools.sh
 mkdir -p .build/test
 exec .build/tools/gotestsum --format pkgname-and-test-fails --hide-summary=skipped \
 	--jsonfile ".build/test/$name.jsonl" -- "$@"

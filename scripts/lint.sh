@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
+scripts/gotools.sh
 
 for module in . demo/xraysdk test/compat/go-sdk; do
 	[ -f "$module/go.mod" ] || continue

@@ -9,9 +9,13 @@ say() { printf 'tools: %s\n' "$*"; }
 
 # need COMMAND PACKAGE...: install PACKAGE... when COMMAND is not to be found.
 need() {
+	command -v "$1" >/dev/null || install "$@"
+}
+
+# install COMMAND PACKAGE...: install PACKAGE..., which COMMAND comes with.
+install() {
 	local command=$1
 	shift
-	command -v "$command" >/dev/null && return
 	if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
 		say "$command is missing; please install it (Debian: apt-get install $*)" >&2
 		exit 1
@@ -50,7 +54,7 @@ else
 	say "installing Python clients into .venv"
 	rm -rf .venv
 	if ! python3 -m venv .venv; then # Debian keeps ensurepip in a package apart
-		need python3-venv-is-missing python3-venv
+		install 'python3 -m venv' python3-venv
 		python3 -m venv .venv
 	fi
 	retry .venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r "$requirements"
@@ -76,4 +80,4 @@ for module in . demo/xraysdk test/compat/go-sdk; do
 	(cd "$module" && retry go list -deps -test ./... >/dev/null)
 done
 say "Go tools"
-retry go build -modfile=tools/go.mod -o .build/tools/ tool
+scripts/gotools.sh
