@@ -80,8 +80,8 @@ unit: ## tests of every package, fuzz seeds included
 	@scripts/gotest.sh unit $$($(GO) list ./... | grep -Ev '$(APART)')
 
 .PHONY: race
-race: ## the same under the race detector, for packages that start goroutines
-	@CGO_ENABLED=1 scripts/gotest.sh race -race $$(scripts/concurrent.sh | grep -Ev '$(APART)')
+race: ## the same under the race detector, for packages that start goroutines; the laboratory samples less
+	@CGO_ENABLED=1 scripts/gotest.sh race -race -short $$(scripts/concurrent.sh | grep -Ev '$(APART)')
 
 .PHONY: storelab
 storelab: ## the store's laboratory: faults at every file operation, crashes

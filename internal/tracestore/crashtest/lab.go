@@ -80,7 +80,7 @@ func (e Engine) survey(m *model, s tracestore.Store, outcomes []outcome) (there 
 	defer cancel()
 	for range 2 {
 		there, err = m.verify(ctx, s, outcomes)
-		for deadline := time.Now().Add(3 * time.Second); err != nil && e.Forgets && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(15 * time.Second); err != nil && e.Forgets && time.Now().Before(deadline); {
 			// Retention may have removed a part between two questions.
 			time.Sleep(300 * time.Millisecond)
 			there, err = m.verify(ctx, s, outcomes)
