@@ -76,15 +76,15 @@ lint: ## the linter, for bugs rather than taste
 	@scripts/lint.sh
 
 .PHONY: unit
-unit: ## tests of every package, fuzz seeds included
-	@scripts/gotest.sh unit $$($(GO) list ./... | grep -Ev '$(APART)')
+unit: ## tests of every package but the store's, fuzz seeds included
+	@scripts/gotest.sh unit $$($(GO) list ./... | grep -Ev '$(APART)|/internal/tracestore($$|/)')
 
 .PHONY: race
 race: ## the same under the race detector, for packages that start goroutines; the laboratory samples less
 	@CGO_ENABLED=1 scripts/gotest.sh race -race -short $$(scripts/concurrent.sh | grep -Ev '$(APART)')
 
 .PHONY: storelab
-storelab: ## the store's laboratory: faults at every file operation, crashes
+storelab: ## the store: conformance, random histories, faults at every file operation, crashes
 	@scripts/storelab.sh
 
 .PHONY: e2e

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The store's laboratory: faults at every file operation and crashes between
-# them, random histories, several times with seeds of their own. The unit stage
-# runs each once; what this adds is more of the space that seeds open. With
-# ROENTGEN_CRASH=full every operation is visited in one run, which takes long.
+# The tests of the store and its laboratory: the contract, random histories,
+# faults at every file operation and crashes between them, ROUNDS times (2 unless
+# set) with seeds of their own. A run strides through the operations; with
+# ROENTGEN_CRASH=full it visits every one, which takes long.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
