@@ -80,8 +80,8 @@ unit: ## tests of every package but the store's, fuzz seeds included
 	@scripts/gotest.sh unit $$($(GO) list ./... | grep -Ev '$(APART)|/internal/tracestore($$|/)')
 
 .PHONY: race
-race: ## the same under the race detector, for packages that start goroutines; the laboratory samples less
-	@CGO_ENABLED=1 scripts/gotest.sh race -race -short $$(scripts/concurrent.sh | grep -Ev '$(APART)')
+race: ## packages that start goroutines, under the race detector; the laboratory samples less
+	@CGO_ENABLED=1 scripts/gotest.sh race -race -short -timeout 20m $$(scripts/concurrent.sh | grep -Ev '$(APART)')
 
 .PHONY: storelab
 storelab: ## the store: conformance, random histories, faults at every file operation, crashes
