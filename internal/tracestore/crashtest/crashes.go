@@ -197,7 +197,7 @@ func (e Engine) chain(seed, number uint64, lives int) (acks int64, err error) {
 			return acks, errors.Join(fmt.Errorf("life %d: %w", life, err), closeStore(s))
 		}
 		m.settle(there)
-		n := int64(0)
+		var n int64
 		mem, outcomes, n, err = e.writeAndCrash(m, s, mem, rng)
 		acks += n
 		if err != nil {
@@ -268,7 +268,7 @@ func (e Engine) transient(t *testing.T, seed, number uint64, rounds int, tr trou
 		// Whatever was found, the writers end before the store is closed.
 		for _, l := range []*load{writers, late} {
 			if l != nil {
-				l.end()
+				_ = l.end() // looked at where it was waited for
 			}
 		}
 		if err := closeStore(s); err != nil {

@@ -100,7 +100,6 @@ type openTrace struct {
 	bytes  int64
 
 	entities int
-	rolled   time.Time
 
 	newer, older *openTrace
 }
