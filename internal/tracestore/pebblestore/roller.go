@@ -221,10 +221,6 @@ func (r *roller) run(stop <-chan struct{}) {
 			return
 		}
 		if err := r.step(last); err != nil {
-			if r.inst.err() == nil {
-				r.s.log.Error("views could not be derived", "err", err)
-				r.inst.fail(err)
-			}
 			return
 		}
 		if err := r.keepHouse(ctx, last); err != nil && r.inst.err() == nil {
@@ -247,7 +243,18 @@ func (r *roller) show(w uint64, held traceMap) error {
 }
 
 // step takes what is in the tail into the views. With force, nothing is put off.
+// A step that fails leaves the tail and the open traces half-way, so it ends the
+// instance, whoever asked for it: the next one reads the tail again.
 func (r *roller) step(force bool) error {
+	err := r.takeStep(force)
+	if err != nil && r.inst.err() == nil {
+		r.s.log.Error("views could not be derived", "err", err)
+		r.inst.fail(err)
+	}
+	return err
+}
+
+func (r *roller) takeStep(force bool) error {
 	t := &r.s.tail
 	force = t.force.Swap(false) || force
 	t.mu.Lock()
