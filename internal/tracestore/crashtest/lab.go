@@ -380,10 +380,25 @@ func (e Engine) life(m *model, fs *Faults, plan Plan) (tracestore.Store, error) 
 			return s, err
 		}
 	}
-	if before := fs.Fired(); before == nil || !plan.Forever {
-		// A fault may also come just now, and then excuses what the survey could not read.
-		if _, err := e.survey(m, s, m.outcomes()); err != nil && (before != nil || !excused(err)) {
+	if fs.Fired() != nil && plan.Forever {
+		return s, nil
+	}
+	// A fault may also come just now, or have come in the background, where the
+	// engine notices it after a Write or two: then the store may be away for a
+	// moment, but it has to come back and hold everything.
+	for deadline := time.Now().Add(patience); ; {
+		_, err := e.survey(m, s, m.outcomes())
+		if err == nil {
+			break
+		}
+		if fs.Fired() == nil || !errors.Is(err, tracestore.ErrUnavailable) || time.Now().After(deadline) {
 			return s, fmt.Errorf("before the crash: %w", err)
+		}
+		if plan.Forever {
+			return s, nil // it fired during the survey
+		}
+		if err := e.recovered(m, s); err != nil {
+			return s, err
 		}
 	}
 	return s, nil

@@ -107,11 +107,17 @@ func (s *Store) checkTrace(r *reading, it *pebble.Iterator, id segment.TraceID, 
 	home := r.parts[i]
 	expect := func(key, value []byte) error {
 		want[key[0]]++
-		got, closer, err := r.snap.Get(key)
-		if err != nil {
-			return fmt.Errorf("key %v: %w", keyFormatter(key), err)
+		it.SetBounds(nil, nil)
+		if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
+			if err := it.Error(); err != nil {
+				return r.inst.readError("check", err)
+			}
+			return fmt.Errorf("key %v is missing", keyFormatter(key))
 		}
-		defer closer.Close()
+		got, err := it.ValueAndErr()
+		if err != nil {
+			return r.inst.readError("check", err)
+		}
 		if !bytes.Equal(got, value) {
 			return fmt.Errorf("key %v has the value %x, the documents make %x", keyFormatter(key), got, value)
 		}
