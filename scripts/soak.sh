@@ -17,7 +17,7 @@ round=0
 while [ "$SECONDS" -lt "$seconds" ]; do
 	round=$((round + 1))
 	echo "=== soak: round $round after $((SECONDS / 60)) min of $((seconds / 60))"
-	ROENTGEN_CRASH=full ROUNDS=1 scripts/storelab.sh
+	ROENTGEN_SEED=$((RANDOM * 32768 + RANDOM + 1)) ROENTGEN_CRASH=full scripts/storelab.sh
 	scripts/gotest.sh soak-e2e -count=1 -timeout 60m ./test/e2e/...
 	make --no-print-directory race
 	FUZZTIME=30s scripts/fuzz.sh
