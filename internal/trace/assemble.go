@@ -111,6 +111,9 @@ func assembleOne(id segment.TraceID, d *Document) *Trace {
 	if s := d.Segment; s.Kind == segment.KindSegment {
 		t.Segments, t.visible = one.list[:], one.list[:]
 		t.partial = s.HasParent && s.ParentID != s.ID
+		if !s.HasParent {
+			t.call(&one.entity, nil)
+		}
 	} else {
 		t.Orphans, t.hidden = one.list[:], one.list[:]
 	}
@@ -401,12 +404,15 @@ func (a *assembly) finish(t *Trace) {
 		}
 	}
 
+	t.calls = make([]Call, 0, len(t.Segments)+2)
 	for _, e := range t.Segments {
 		if !e.Segment.HasParent {
+			t.call(e, nil)
 			continue
 		}
 		if p := a.find(e.Segment.ParentID); p != nil && p.state == inForce && p.attached {
 			p.called = true
+			t.call(e, &p.Entity)
 		} else {
 			t.partial = true
 		}

@@ -127,12 +127,11 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 	if calls == 0 {
 		return
 	}
-	t.inferredNodes = make([]ServiceID, 0, calls)
 	if a.rowOnly {
 		for _, n := range nodes {
 			if n.isUnanswered() {
 				node, _, _ := calleeOf(n.Segment)
-				t.inferredNodes = append(t.inferredNodes, node)
+				t.calls = append(t.calls, Call{Caller: holderOf(&n.Entity), Sub: &n.Entity, Node: node})
 			}
 		}
 		return
@@ -143,7 +142,8 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 	for _, n := range nodes {
 		if n.isUnanswered() {
 			s := &made[len(t.Inferred)]
-			t.inferredNodes = append(t.inferredNodes, infer(s, n.Segment, &ids))
+			node := infer(s, n.Segment, &ids)
+			t.calls = append(t.calls, Call{Caller: holderOf(&n.Entity), Sub: &n.Entity, Node: node})
 			t.Inferred = append(t.Inferred, s)
 		}
 	}
@@ -151,8 +151,7 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 
 func (n *node) isUnanswered() bool {
 	s := n.Segment
-	return n.attached && !n.called && !s.InProgress && s.Kind != segment.KindSegment &&
-		(s.Namespace == namespaceAWS || s.Namespace == namespaceRemote)
+	return n.attached && !n.called && !s.InProgress && isCall(s)
 }
 
 // infer makes s the inferred callee of call and returns its node.

@@ -18,6 +18,50 @@ type Annotation struct {
 	Bool   bool
 }
 
+// Flags are the marks of a segment or call.
+type Flags uint8
+
+const (
+	FlagError Flags = 1 << iota
+	FlagFault
+	FlagThrottle
+	FlagInProgress // unfinished
+	FlagInferred   // of a call: nobody reported its callee
+	FlagRoot       // of a segment: it has no parent_id
+)
+
+// SegmentEntry is a reported segment, as conditions see it.
+type SegmentEntry struct {
+	Service     int // index of its node in Row.Services
+	Flags       Flags
+	Status      int   // of its http response, 0 when unknown
+	End         int64 // unix nanoseconds; meaningful unless FlagInProgress is set
+	Duration    float64
+	HasDuration bool // false: unfinished, or the end lies before the start
+	// Annotations are indexes into Row.Annotations: those of the segment and of
+	// its subsegments.
+	Annotations []int
+	// Segment is the segment itself; nil in a row that was decoded.
+	Segment *segment.Segment
+}
+
+// CallEntry is a call, as conditions see it. The element that stands for an
+// inferred callee is its call.
+type CallEntry struct {
+	From, To    int // indexes of nodes in Row.Services
+	Flags       Flags
+	Status      int
+	End         int64 // unix nanoseconds; meaningful unless FlagInProgress is set
+	Duration    float64
+	HasDuration bool
+	// Annotations are indexes into Row.Annotations: those that an inferred callee
+	// takes over from its call. Other calls have none.
+	Annotations []int
+	// Segment is the subsegment, or the segment, that has the call's numbers; nil
+	// in a row that was decoded.
+	Segment *segment.Segment
+}
+
 // Row is the index record of a trace: all that trace summaries show and that
 // window queries decide on, without reading the documents again. Times are unix
 // nanoseconds unless said otherwise, cut to the range of int64.
@@ -61,6 +105,15 @@ type Row struct {
 	// Services are the nodes of the trace, each once: reported ones in the order
 	// of arrival, inferred ones, and last the client when there is a root.
 	Services []ServiceID // 64 KiB; a name has at most 1,024 bytes
+	// Segments and Calls are what conditions on services and edges look at, one by
+	// one. They are not shown; see Cut for what is left out.
+	Segments []SegmentEntry
+	Calls    []CallEntry
+	// FaultCauses, ErrorCauses and ResponseTimeCauses are the root causes.
+	FaultCauses, ErrorCauses, ResponseTimeCauses []RootCause
+	// Cut says that something was left out at a bound: what is not found in this
+	// row may still be in the documents. Trace.FullRow leaves nothing out.
+	Cut bool
 	// Annotations are those of reported segments and attached subsegments, sorted
 	// by key and value, equal values once. Values have at most 4,096 bytes, keys 1,024.
 	Annotations  []Annotation // 64 KiB

@@ -54,10 +54,10 @@ func (t *Trace) Row() *Row {
 	r.Ends = room.ends[:0]
 	r.Users, r.ResourceARNs = room.users[:0], room.arns[:0]
 	r.InstanceIDs, r.Zones = room.instances[:0], room.zones[:0]
-	if 2+len(t.inferredNodes) <= len(room.services) {
+	if 1+len(t.calls) <= len(room.services) {
 		r.Services = room.services[:0]
 	} else {
-		r.Services = make([]ServiceID, 0, 2+min(len(t.inferredNodes), searchBelow))
+		r.Services = make([]ServiceID, 0, 2+min(len(t.calls), searchBelow))
 	}
 	t.rowTimes(r)
 	if root := t.root(); root != nil {
@@ -151,8 +151,10 @@ func (t *Trace) rowServices(r *Row) {
 	for _, e := range t.Segments {
 		add(ServiceOf(e.Segment))
 	}
-	for _, node := range t.inferredNodes {
-		add(node)
+	for i := range t.calls {
+		if t.calls[i].Inferred() {
+			add(t.calls[i].Node)
+		}
 	}
 	if r.HasRoot {
 		services.limit = math.MaxInt // always room for the entry point and its client

@@ -47,8 +47,8 @@ type Trace struct {
 	// visible are the segments and attached subsegments and hidden the orphans
 	// with their trees, both in the order of arrival.
 	visible, hidden []*Entity
-	partial         bool        // a segment names a parent that is not among visible
-	inferredNodes   []ServiceID // of Inferred, one by one
+	partial         bool // a segment names a parent that is not among visible
+	calls           []Call
 }
 
 // SegmentDocument is an element of a trace's Segments in the X-Ray API.
