@@ -63,6 +63,7 @@ type Ingester struct {
 	inFlight atomic.Int64
 	metrics  *metrics
 	letters  *letterQueue
+	feed     feed
 }
 
 // New returns an Ingester over cfg.Store. The caller closes it before the store.
@@ -203,6 +204,7 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 			return Report{}, err
 		}
 	}
+	in.feed.publish(records)
 	report.Accepted = len(records)
 	m.accepted.Add(float64(len(records)))
 	m.bytes.Add(float64(size))
