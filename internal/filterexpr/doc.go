@@ -1,0 +1,2 @@
+// Package filterexpr reads and judges filter expressions.
+package filterexpr
