@@ -43,6 +43,12 @@ func (t token) is(symbol string) bool { return t.kind == tokSymbol && t.text == 
 type lexer struct {
 	text string
 	pos  int
+	// A text that is still being written ends where it is to be completed: what
+	// touches its end may go on, so that it is set aside, and is not there for the
+	// parser.
+	writing bool
+	partial token
+	inKey   bool // partial is the key of an annotation, in brackets
 }
 
 func isSpace(c byte) bool {
@@ -80,6 +86,20 @@ func (l *lexer) skipSpace() {
 func (l *lexer) next() token {
 	l.skipSpace()
 	start := l.pos
+	t := l.scan()
+	if l.writing && t.end == len(l.text) && t.end > start &&
+		(t.kind == tokWord || t.kind == tokNumber || t.kind == tokBad && (isQuote(t.text[0]) || l.text[start] == '.')) {
+		l.partial = t
+		return token{kind: tokEnd, start: start, end: start}
+	}
+	return t
+}
+
+func isQuote(c byte) bool { return c == '"' || c == '\'' }
+
+// scan reads the token that begins here.
+func (l *lexer) scan() token {
+	start := l.pos
 	if start >= len(l.text) {
 		return token{kind: tokEnd, start: start, end: start}
 	}
@@ -97,7 +117,7 @@ func (l *lexer) next() token {
 		return l.take(tokCompare, 1)
 	case strings.IndexByte("(){},:!", c) >= 0:
 		return l.take(tokSymbol, 1)
-	case c == '"' || c == '\'':
+	case isQuote(c):
 		return l.quoted(c)
 	case c == '#':
 		return l.json()
@@ -312,9 +332,10 @@ func (l *lexer) key() (key string, t token, ok bool) {
 	start := l.pos
 	l.pos++
 	l.skipSpace()
-	if l.pos < len(l.text) && (l.text[l.pos] == '"' || l.text[l.pos] == '\'') {
+	if l.pos < len(l.text) && isQuote(l.text[l.pos]) {
 		t = l.quoted(l.text[l.pos])
 		if t.kind == tokBad {
+			l.setKey(start, t.end)
 			return "", t, true
 		}
 		key = t.value
@@ -332,6 +353,7 @@ func (l *lexer) key() (key string, t token, ok bool) {
 		n := strings.IndexByte(l.text[l.pos:], ']')
 		if n < 0 {
 			l.pos = len(l.text)
+			l.setKey(start, l.pos)
 			return "", token{kind: tokEnd, start: l.pos, end: l.pos, problem: "']' after the key"}, true
 		}
 		key = strings.TrimRight(l.text[l.pos:l.pos+n], " \t\r\n\f\v")
@@ -342,4 +364,11 @@ func (l *lexer) key() (key string, t token, ok bool) {
 		t.kind, t.problem = tokBad, "the key of an annotation"
 	}
 	return key, t, true
+}
+
+// setKey sets a key aside that is still being written.
+func (l *lexer) setKey(start, end int) {
+	if l.writing && end == len(l.text) {
+		l.partial, l.inKey = token{kind: tokWord, start: start, end: end, text: l.text[start:end]}, true
+	}
 }

@@ -429,12 +429,12 @@ func (p *parser) service(n *node) (err error) {
 	if !p.take("(", wantParen) {
 		return p.unexpected()
 	}
+	n.to = &matcher{}
+	p.want.wants |= wantClose
 	if !p.tok.is(")") {
 		if n.to, err = p.entity(); err != nil {
 			return err
 		}
-	} else {
-		n.to = &matcher{}
 	}
 	return p.closing(n)
 }
@@ -447,6 +447,9 @@ func (p *parser) edge(n *node, whole bool) (err error) {
 		return p.unexpected()
 	}
 	n.from, n.to = &matcher{}, &matcher{}
+	if !whole {
+		p.want.wants |= wantComma
+	}
 	if whole || !p.tok.is(",") {
 		if n.from, err = p.entity(); err != nil {
 			return err
@@ -454,6 +457,9 @@ func (p *parser) edge(n *node, whole bool) (err error) {
 	}
 	if !p.take(",", wantComma) {
 		return p.unexpected()
+	}
+	if !whole {
+		p.want.wants |= wantClose
 	}
 	if whole || !p.tok.is(")") {
 		if n.to, err = p.entity(); err != nil {
