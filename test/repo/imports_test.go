@@ -21,6 +21,8 @@ var rules = []struct {
 		"segment is public: a program that takes it must not drag the server along"},
 	{"internal/trace", []string{"internal/tracestore", "internal/ingest", "internal/query", "internal/xrayapi", "internal/receiver", "internal/server", "internal/cli"},
 		"assembly is a function of documents; it must run without a store, in tests, in lint and in the page"},
+	{"internal/filterexpr", []string{"internal/tracestore", "internal/ingest", "internal/query", "internal/xrayapi", "internal/receiver", "internal/server", "internal/cli"},
+		"an expression is judged on rows, wherever they come from: in engines, for groups, in the page"},
 	{"internal/tracestore", []string{"internal/xrayapi", "internal/receiver", "internal/query", "internal/ingest", "internal/server", "internal/cli"},
 		"an engine keeps documents; who asks for them, and over which wire, is not its business"},
 	{"internal/ingest", []string{"internal/xrayapi", "internal/receiver", "internal/query", "internal/server", "internal/cli", "internal/tracestore/pebblestore"},
