@@ -731,7 +731,6 @@ func (n *node) keywordMeaning() string {
 			subject = "the duration of the whole trace"
 		}
 	case kwStatus:
-		subject = "the " + of + " was answered with a status; it"
 		switch n.op {
 		case opEqual:
 			return "the " + of + " answered with the status " + n.valueText()

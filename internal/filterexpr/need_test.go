@@ -123,7 +123,7 @@ func (r random) expr(in place, depth int) string {
 		}
 	}
 	if in == inTrace && r.IntN(3) == 0 {
-		text := ""
+		var text string
 		switch r.IntN(5) {
 		case 0, 1:
 			text = "service(" + r.entity() + ")"
@@ -183,7 +183,11 @@ func (r random) texts() []string {
 	return list[:r.IntN(3)]
 }
 
-func (r random) flags() trace.Flags { return trace.Flags(r.IntN(16)) & trace.Flags(r.IntN(16)) }
+// flags sets each flag once in four.
+func (r random) flags() trace.Flags {
+	a, b := r.IntN(16), r.IntN(16)
+	return trace.Flags(a & b)
+}
 
 func (r random) row() *trace.Row {
 	var row rowOf
