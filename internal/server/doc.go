@@ -4,7 +4,7 @@
 //	start                                     stop
 //	1 sockets, TCP and UDP                    1 readiness is withdrawn
 //	2 HTTP: health and metrics only           2 no new connections; UDP is drained, and
-//	3 the store opens                           requests under way are finished, side by side
+//	3 the store and control state open          requests under way are finished, side by side
 //	4 ingest, query, the API                  3 ingest hands over its dead letters
 //	5 UDP is read, the API answers            4 the store closes
 //	6 readiness                               5 logs and metrics are last

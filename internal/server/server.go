@@ -163,6 +163,10 @@ func (s *Server) startRest(ctx context.Context, reg *prometheus.Registry) error 
 		Retention:     c.Retention,
 		Logger:        logger, Registerer: reg,
 	})
+	state, err := openControl(c, store, logger)
+	if err != nil {
+		return storeError(c.DataDir, err)
+	}
 	questions := query.New(store)
 	bodies := xrayapi.NewBodies(int64(c.MaxInFlight))
 	bodyBytes := int64(c.MaxBody)
@@ -170,7 +174,7 @@ func (s *Server) startRest(ctx context.Context, reg *prometheus.Registry) error 
 		bodyBytes = 0 // the API knows AWS's
 	}
 	api := xrayapi.New(xrayapi.Config{
-		Ingester: s.ingester, Query: questions,
+		Ingester: s.ingester, Query: questions, Control: state,
 		AWSLimits: c.AWSLimits, BodyBytes: bodyBytes, Bodies: bodies,
 		Region: c.Region, AccountID: c.Account,
 		Logger: logger, Registerer: reg,

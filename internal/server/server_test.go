@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -701,5 +702,27 @@ func TestLoad(t *testing.T) {
 	}
 	if store.late.Load() {
 		t.Error("something was written after the store had closed")
+	}
+}
+
+// TestControlState wants a control state that cannot be used to stop the start,
+// and to stay as it is.
+func TestControlState(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "control.json")
+	for _, tt := range []struct{ text, want string }{
+		{`{"format":"roentgen-control","version":1`, "; put a good copy in its place, or move it away to begin without groups"},
+		{`{"format":"roentgen-control","version":7}`, "use the version of roentgen that wrote it, or another folder: roentgen serve --data-dir FOLDER"},
+	} {
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Start(t.Context(), Config{Settings: settings(func(c *config.Config) { c.DataDir = dir }), OpenStore: opener(memstore.New())})
+		if err == nil || !strings.Contains(err.Error(), file) || !strings.HasSuffix(err.Error(), tt.want) {
+			t.Errorf("%s: %v", tt.text, err)
+		}
+		if left, err := os.ReadFile(file); err != nil || string(left) != tt.text {
+			t.Errorf("%s became %s, %v", tt.text, left, err)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/roentgen-io/roentgen/internal/config"
+	"github.com/roentgen-io/roentgen/internal/control"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/pebblestore"
 )
@@ -25,6 +26,21 @@ func openStore(_ context.Context, c *config.Config, logger *slog.Logger, reg pro
 		Logger:     logger,
 		Registerer: reg,
 	})
+}
+
+// openControl reads the control state beside the store, which holds the lock of
+// the folder. A store that counts by group is told of changes.
+func openControl(c *config.Config, store tracestore.Store, logger *slog.Logger) (*control.Store, error) {
+	state, err := control.Open(control.Options{
+		Dir: c.DataDir, Region: c.Region, AccountID: c.Account, Keep: c.Retention, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if steps, ok := store.(control.Steps); ok {
+		state.Attach(steps)
+	}
+	return state, nil
 }
 
 // openError reports that the store cannot be opened. Its text tells what to do.

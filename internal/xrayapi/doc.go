@@ -12,8 +12,9 @@
 // know the Default rule alone.
 //
 // Left out so far, answered with 501 NotImplementedException, which no SDK
-// sends again: the operations that notImplemented lists, and filter expressions
-// when Config.Filter is nil.
+// sends again: the operations that notImplemented lists, filter expressions when
+// Config.Filter is nil, and changes of groups when Config.Control cannot compile
+// expressions.
 //
 // Different on purpose: an unknown path is a 404 rather than the service's 200
 // with an envelope that no client understands; null in a list and other input

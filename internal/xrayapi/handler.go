@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/roentgen-io/roentgen/internal/control"
 	"github.com/roentgen-io/roentgen/internal/ingest"
 	"github.com/roentgen-io/roentgen/internal/query"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
@@ -42,6 +43,8 @@ type Config struct {
 	// Filter compiles a filter expression for GetTraceSummaries; its errors go
 	// to the caller. nil: expressions are refused as not built yet.
 	Filter func(expression string) (*query.Filter, error)
+	// Control holds the groups; nil: there is only the Default one.
+	Control *control.Store
 
 	AWSLimits bool  // AWS's quotas and refusals instead of the generous ones
 	BodyBytes int64 // largest request body; 0: 64 MB, with AWSLimits 8 MB
@@ -99,6 +102,10 @@ func New(cfg Config) *Handler {
 	cfg.Logger = cfg.Logger.With(slog.String("component", "xrayapi"))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Control == nil {
+		// In memory, without a file to read, it opens always.
+		cfg.Control, _ = control.Open(control.Options{Region: cfg.Region, AccountID: cfg.AccountID, Logger: cfg.Logger})
 	}
 	h.cfg = cfg
 	if cfg.AWSLimits {

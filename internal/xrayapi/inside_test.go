@@ -10,8 +10,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/roentgen-io/roentgen/internal/control"
 	"github.com/roentgen-io/roentgen/internal/ingest"
 	"github.com/roentgen-io/roentgen/internal/query"
+	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 	"github.com/roentgen-io/roentgen/segment"
@@ -23,7 +25,13 @@ func sampleAnswers(t *testing.T) map[string]string {
 	store := memstore.New()
 	in := ingest.New(ingest.Config{Store: store})
 	t.Cleanup(func() { in.Close(); store.Close() })
-	h := New(Config{Ingester: in, Query: query.New(store)})
+	state, err := control.Open(control.Options{Compile: func(string, control.Lookup) (control.Match, error) {
+		return func(*trace.Row, func() *trace.Row) bool { return true }, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := New(Config{Ingester: in, Query: query.New(store), Control: state})
 	const doc = `{\"trace_id\":\"1-6ab384fb-000000000000000000000001\",\"id\":\"00000000000000a1\",\"name\":\"till\",\"start_time\":1000,\"end_time\":1002,` +
 		`\"user\":\"ada\",\"annotations\":{\"n\":1,\"s\":\"x\",\"b\":true},\"http\":{\"request\":{\"method\":\"GET\"}},\"aws\":{\"ec2\":{\"instance_id\":\"i-1\",\"availability_zone\":\"z\"}},\"resource_arn\":\"arn:x\"}`
 	answers := map[string]string{}
@@ -34,8 +42,11 @@ func sampleAnswers(t *testing.T) map[string]string {
 		{"/TraceSummaries", `{"StartTime":0,"EndTime":2000}`},
 		{"/GetSamplingRules", ``},
 		{"/SamplingTargets", `{"SamplingStatisticsDocuments":[{"RuleName":"Default","ClientID":"0123456789abcdef01234567","Timestamp":1,"RequestCount":1,"SampledCount":1},{"RuleName":"x","ClientID":"0123456789abcdef01234567","Timestamp":1,"RequestCount":1,"SampledCount":1}]}`},
+		{"/CreateGroup", `{"GroupName":"slow","FilterExpression":"duration > 5"}`},
+		{"/UpdateGroup", `{"GroupName":"slow","FilterExpression":"duration > 6"}`},
 		{"/Groups", `{}`},
 		{"/GetGroup", `{"GroupName":"Default"}`},
+		{"/DeleteGroup", `{"GroupName":"slow"}`},
 		{"/EncryptionConfig", `{}`},
 		{"/GetTraceSegmentDestination", `{}`},
 	} {

@@ -13,6 +13,9 @@ func init() {
 		"SamplingTargets":            {name: "GetSamplingTargets", input: getSamplingTargetsInput, serve: (*Handler).getSamplingTargets},
 		"Groups":                     {name: "GetGroups", input: getGroupsInput, serve: (*Handler).getGroups},
 		"GetGroup":                   {name: "GetGroup", input: getGroupInput, serve: (*Handler).getGroup},
+		"CreateGroup":                {name: "CreateGroup", input: createGroupInput, serve: (*Handler).createGroup},
+		"UpdateGroup":                {name: "UpdateGroup", input: updateGroupInput, serve: (*Handler).updateGroup},
+		"DeleteGroup":                {name: "DeleteGroup", input: getGroupInput, serve: (*Handler).deleteGroup},
 		"EncryptionConfig":           {name: "GetEncryptionConfig", input: emptyInput, serve: (*Handler).getEncryptionConfig},
 		"GetTraceSegmentDestination": {name: "GetTraceSegmentDestination", input: emptyInput, serve: (*Handler).getTraceSegmentDestination},
 	}
@@ -22,9 +25,7 @@ func init() {
 // of the path to name.
 var notImplemented = map[string]string{
 	"CancelTraceRetrieval":          "CancelTraceRetrieval",
-	"CreateGroup":                   "CreateGroup",
 	"CreateSamplingRule":            "CreateSamplingRule",
-	"DeleteGroup":                   "DeleteGroup",
 	"DeleteResourcePolicy":          "DeleteResourcePolicy",
 	"DeleteSamplingRule":            "DeleteSamplingRule",
 	"GetIndexingRules":              "GetIndexingRules",
@@ -45,7 +46,6 @@ var notImplemented = map[string]string{
 	"StartTraceRetrieval":           "StartTraceRetrieval",
 	"TagResource":                   "TagResource",
 	"UntagResource":                 "UntagResource",
-	"UpdateGroup":                   "UpdateGroup",
 	"UpdateIndexingRule":            "UpdateIndexingRule",
 	"UpdateSamplingRule":            "UpdateSamplingRule",
 	"UpdateTraceSegmentDestination": "UpdateTraceSegmentDestination",
