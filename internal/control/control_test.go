@@ -452,8 +452,8 @@ func TestFaults(t *testing.T) {
 					t.Errorf("%s: the state in force is not the one acknowledged last", name)
 				}
 				// The machine crashes with some of what was not synced on disk.
-				for seed := range uint64(20) {
-					left := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: int(seed) * 5, RNG: rand.New(rand.NewPCG(seed, 1))})
+				for seed := range uint64(8) {
+					left := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: int(seed) * 14, RNG: rand.New(rand.NewPCG(seed, 1))})
 					r, err := Open(Options{Dir: "/", FS: left, Compile: compileWords})
 					if err != nil {
 						t.Fatalf("%s, crash %d: %v", name, seed, err)
@@ -610,7 +610,7 @@ func TestConcurrent(t *testing.T) {
 	for w := range 4 {
 		writers.Go(func() {
 			name := fmt.Sprint("w", w)
-			for i := range 25 {
+			for i := range 10 {
 				_, err := s.CreateGroup(context.Background(), NewGroup{Name: name, Expression: "x"})
 				if err == nil {
 					steps.last.Add(1)
@@ -628,7 +628,7 @@ func TestConcurrent(t *testing.T) {
 	writers.Wait()
 	stop.Store(true)
 	readers.Wait()
-	if r := s.current.Load().state.Revision; r != 4*25*3 {
+	if r := s.current.Load().state.Revision; r != 4*10*3 {
 		t.Errorf("revision %d", r)
 	}
 }

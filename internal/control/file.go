@@ -60,6 +60,9 @@ func encode(st *state) ([]byte, error) {
 	if err := e.Encode(st); err != nil {
 		return nil, fmt.Errorf("encode the control state: %w", err)
 	}
+	if text.Len() > maxFile { // the layout only adds to it
+		return nil, ErrTooLarge
+	}
 	compact := bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 	var file bytes.Buffer
 	fmt.Fprintf(&file, "{\n  \"format\": %q,\n  \"version\": %d,\n  \"checksum\": %q,\n  \"state\": ", formatName, formatVersion, checksum(compact))
