@@ -7,6 +7,9 @@ import "github.com/roentgen-io/roentgen/segment"
 type Call struct {
 	// Caller is the segment that made the call; nil for the client's call of a root.
 	Caller *Entity
+	// Parent is the entity of Caller that Callee names as its parent, or Sub when
+	// the callee is inferred; nil for the client's call.
+	Parent *Entity
 	// Sub is the subsegment of namespace aws or remote that stands for the call.
 	// It is nil where Callee names a segment, a local subsegment or nobody as its
 	// parent: then the numbers of the call are those of Callee.
@@ -55,6 +58,7 @@ func holderOf(e *Entity) *Entity {
 func (t *Trace) call(callee, parent *Entity) {
 	c := Call{Callee: callee, Node: ServiceOf(callee.Segment)}
 	if parent != nil {
+		c.Parent = parent
 		if c.Caller = holderOf(parent); c.Caller == callee {
 			return
 		}

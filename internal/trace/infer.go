@@ -131,7 +131,7 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 		for _, n := range nodes {
 			if n.isUnanswered() {
 				node, _, _ := calleeOf(n.Segment)
-				t.calls = append(t.calls, Call{Caller: holderOf(&n.Entity), Sub: &n.Entity, Node: node})
+				t.calls = append(t.calls, Call{Caller: holderOf(&n.Entity), Parent: &n.Entity, Sub: &n.Entity, Node: node})
 			}
 		}
 		return
@@ -143,7 +143,7 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 		if n.isUnanswered() {
 			s := &made[len(t.Inferred)]
 			node := infer(s, n.Segment, &ids)
-			t.calls = append(t.calls, Call{Caller: holderOf(&n.Entity), Sub: &n.Entity, Node: node})
+			t.calls = append(t.calls, Call{Caller: holderOf(&n.Entity), Parent: &n.Entity, Sub: &n.Entity, Node: node})
 			t.Inferred = append(t.Inferred, s)
 		}
 	}

@@ -21,6 +21,8 @@ var rules = []struct {
 		"segment is public: a program that takes it must not drag the server along"},
 	{"internal/trace", []string{"internal/tracestore", "internal/ingest", "internal/query", "internal/xrayapi", "internal/receiver", "internal/server", "internal/cli"},
 		"assembly is a function of documents; it must run without a store, in tests, in lint and in the page"},
+	{"internal/servicegraph", []string{"internal/tracestore", "internal/ingest", "internal/query", "internal/filterexpr", "internal/xrayapi", "internal/receiver", "internal/server", "internal/cli"},
+		"what a trace adds to the graph is a function of the trace; stores keep it and handlers show it"},
 	{"internal/tracestore", []string{"internal/xrayapi", "internal/receiver", "internal/query", "internal/ingest", "internal/server", "internal/cli"},
 		"an engine keeps documents; who asks for them, and over which wire, is not its business"},
 	{"internal/ingest", []string{"internal/xrayapi", "internal/receiver", "internal/query", "internal/server", "internal/cli", "internal/tracestore/pebblestore"},
