@@ -230,7 +230,7 @@ func TestRowIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(data) > 300<<10 {
+	if len(data) > 500<<10 {
 		t.Errorf("the row takes %d bytes", len(data))
 	}
 	if len(r.Ends) != maxEnds || r.Ends[0] != n-maxEnds || r.Ends[maxEnds-1] != n-1 {
@@ -247,7 +247,7 @@ func TestRowIsBounded(t *testing.T) {
 	}
 	keys := map[string]int{}
 	for i, a := range r.Annotations {
-		if i > 0 && compareAnnotations(r.Annotations[i-1], a) >= 0 {
+		if i > 0 && compareAnnotations(&r.Annotations[i-1], &a) >= 0 {
 			t.Fatalf("annotation %v is not above %v", a, r.Annotations[i-1])
 		}
 		if len(a.String) > maxAnnotation {

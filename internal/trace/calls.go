@@ -45,21 +45,13 @@ func isCall(s *segment.Segment) bool {
 	return s.Kind != segment.KindSegment && (s.Namespace == namespaceAWS || s.Namespace == namespaceRemote)
 }
 
-// holderOf returns the segment that e belongs to: e itself, or what it hangs under.
-func holderOf(e *Entity) *Entity {
-	for e.Parent != nil {
-		e = e.Parent
-	}
-	return e
-}
-
 // call adds the call that a reported segment answers: parent is what its
 // parent_id names, nil when it has none and so was called by the client.
 func (t *Trace) call(callee, parent *Entity) {
 	c := Call{Callee: callee, Node: ServiceOf(callee.Segment)}
 	if parent != nil {
 		c.Parent = parent
-		if c.Caller = holderOf(parent); c.Caller == callee {
+		if c.Caller = parent.segment; c.Caller == callee {
 			return
 		}
 		if isCall(parent.Segment) {

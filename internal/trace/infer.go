@@ -127,11 +127,11 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 	if calls == 0 {
 		return
 	}
-	if a.rowOnly {
+	if a.brief {
 		for _, n := range nodes {
 			if n.isUnanswered() {
 				node, _, _ := calleeOf(n.Segment)
-				t.calls = append(t.calls, Call{Caller: holderOf(&n.Entity), Parent: &n.Entity, Sub: &n.Entity, Node: node})
+				t.calls = append(t.calls, Call{Caller: n.Entity.segment, Parent: &n.Entity, Sub: &n.Entity, Node: node})
 			}
 		}
 		return
@@ -143,7 +143,7 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 		if n.isUnanswered() {
 			s := &made[len(t.Inferred)]
 			node := infer(s, n.Segment, &ids)
-			t.calls = append(t.calls, Call{Caller: holderOf(&n.Entity), Parent: &n.Entity, Sub: &n.Entity, Node: node})
+			t.calls = append(t.calls, Call{Caller: n.Entity.segment, Parent: &n.Entity, Sub: &n.Entity, Node: node})
 			t.Inferred = append(t.Inferred, s)
 		}
 	}
@@ -271,14 +271,11 @@ func withResourceName(aws, res segment.Raw) (segment.Raw, bool) {
 func localAnnotations(annotations segment.Raw) segment.Raw {
 	var out []byte
 	annotations.Members(func(k string, v segment.Raw) bool {
-		if rest, ok := strings.CutPrefix(k, "aws.remote."); ok {
-			switch rest {
-			case "service", "operation", "resource.type", "resource.identifier":
-				if out == nil {
-					out = append(out, '{')
-				}
-				out = v.AppendTo(appendKey(out, "aws.local."+rest))
+		if local := localKey(k); local != "" {
+			if out == nil {
+				out = append(out, '{')
 			}
+			out = v.AppendTo(appendKey(out, local))
 		}
 		return true
 	})
@@ -286,6 +283,22 @@ func localAnnotations(annotations segment.Raw) segment.Raw {
 		return nil
 	}
 	return append(out, '}')
+}
+
+// localKey returns the key under which an inferred callee has what its caller
+// annotates under key; "" when it does not have it.
+func localKey(key string) string {
+	switch key {
+	case "aws.remote.service":
+		return "aws.local.service"
+	case "aws.remote.operation":
+		return "aws.local.operation"
+	case "aws.remote.resource.type":
+		return "aws.local.resource.type"
+	case "aws.remote.resource.identifier":
+		return "aws.local.resource.identifier"
+	}
+	return ""
 }
 
 // appendKey appends a comma where one is needed, key as a JSON string, and a

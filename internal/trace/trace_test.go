@@ -215,6 +215,33 @@ func printRow(out *strings.Builder, r *Row) {
 			line("%s: %q", l.name, l.list)
 		}
 	}
+	entry := func(flags Flags, status int, end int64, duration float64, has bool, annotations []int) string {
+		var b strings.Builder
+		for i, name := range []string{"error", "fault", "throttle", "in-progress", "inferred", "root"} {
+			if flags&(1<<i) != 0 {
+				b.WriteString(" " + name)
+			}
+		}
+		if status != 0 {
+			fmt.Fprintf(&b, " %d", status)
+		}
+		if flags&FlagInProgress == 0 {
+			fmt.Fprintf(&b, ", %s to %v", null(duration, has), float64(end)/1e9)
+		}
+		for _, i := range annotations {
+			fmt.Fprintf(&b, ", %s", r.Annotations[i].Key)
+		}
+		return b.String()
+	}
+	for _, e := range r.Segments {
+		line("segment: %d%s", e.Service, entry(e.Flags, e.Status, e.End, e.Duration, e.HasDuration, e.Annotations))
+	}
+	for _, e := range r.Calls {
+		line("call: %d to %d%s", e.From, e.To, entry(e.Flags, e.Status, e.End, e.Duration, e.HasDuration, e.Annotations))
+	}
+	if r.Cut {
+		line("cut")
+	}
 }
 
 // shared returns a folder of the shared material beside the repository, or
