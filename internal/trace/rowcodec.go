@@ -67,7 +67,6 @@ func (r *Row) AppendBinary(dst []byte) ([]byte, error) {
 	set(r.Method != "" || r.URL != "" || r.UserAgent != "" || r.ClientIP != "" || r.Status != 0, flagHTTP)
 	set(r.Cut, flagCut)
 	var words wordTable
-	words.list = words.room[:0]
 
 	dst = append(dst, rowVersion)
 	dst = append(dst, r.ID[:]...)
@@ -271,11 +270,22 @@ func appendDecimal(dst []byte, f float64) []byte {
 	return binary.LittleEndian.AppendUint64(append(dst, 1), math.Float64bits(f))
 }
 
-// wordTable knows the strings that an encoded row has already.
+// wordTable knows the strings that an encoded row has already. The first ones
+// are in an array, which stays on the stack.
 type wordTable struct {
-	list  []string
-	room  [32]string
-	known map[string]int // index of what is in list, once it is long
+	n     int
+	first [32]string
+	more  []string
+	known map[string]int // number of what is in more, of encoders
+}
+
+func (w *wordTable) add(s string) {
+	if w.n < len(w.first) {
+		w.first[w.n] = s
+	} else {
+		w.more = append(w.more, s)
+	}
+	w.n++
 }
 
 // append appends a string, or the number of an equal one that came before.
@@ -283,25 +293,21 @@ func (w *wordTable) append(dst []byte, s string) []byte {
 	if s == "" {
 		return append(dst, 0)
 	}
-	if w.known == nil {
-		for i := range w.list {
-			if w.list[i] == s {
-				return binary.AppendUvarint(dst, uint64(i)<<1|1)
-			}
-		}
-	} else if i, ok := w.known[s]; ok {
-		return binary.AppendUvarint(dst, uint64(i)<<1|1)
-	}
-	w.list = append(w.list, s)
-	switch {
-	case w.known != nil:
-		w.known[s] = len(w.list) - 1
-	case len(w.list) > 2*len(w.room):
-		w.known = make(map[string]int, 4*len(w.list))
-		for i, s := range w.list {
-			w.known[s] = i
+	for i := range min(w.n, len(w.first)) {
+		if w.first[i] == s {
+			return binary.AppendUvarint(dst, uint64(i)<<1|1)
 		}
 	}
+	if w.n >= len(w.first) {
+		if i, ok := w.known[s]; ok {
+			return binary.AppendUvarint(dst, uint64(i)<<1|1)
+		}
+		if w.known == nil {
+			w.known = make(map[string]int)
+		}
+		w.known[s] = w.n
+	}
+	w.add(s)
 	dst = binary.AppendUvarint(dst, uint64(len(s))<<1)
 	return append(dst, s...)
 }
@@ -328,7 +334,6 @@ func (r *Row) UnmarshalBinary(data []byte) error {
 		row Row
 		d   rowDecoder
 	)
-	d.words = d.room[:0]
 	if err := d.decode(&row, data, string(data)); err != nil {
 		return err
 	}
@@ -366,17 +371,16 @@ type rowDecoder struct {
 	text  string // data as a string, which all strings of the row share
 	at    int
 	bad   bool
-	words []string // strings that came already
-	room  [32]string
-	ints  []int // room for indexes of annotations; of a reader, all that there is
-	free  []int // what of ints is not used yet
+	words wordTable // strings that came already
+	ints  []int     // room for indexes of annotations; of a reader, all that there is
+	free  []int     // what of ints is not used yet
 }
 
 // decode fills row, whose lists it uses again as far as they have room. Where it
 // returns an error, row may be anything.
 func (d *rowDecoder) decode(row *Row, data []byte, text string) error {
 	d.data, d.text, d.at, d.bad = data, text, 0, false
-	d.words, d.free = d.words[:0], d.ints
+	d.words.n, d.words.more, d.free = 0, d.words.more[:0], d.ints
 	if v := d.byte(); v != rowVersion && !d.bad {
 		return fmt.Errorf("%w: version %d, not %d", ErrRow, v, rowVersion)
 	}
@@ -577,10 +581,12 @@ func (d *rowDecoder) string() string {
 		}
 		s := d.text[d.at : d.at+int(n)]
 		d.at += int(n)
-		d.words = append(d.words, s)
+		d.words.add(s)
 		return s
-	case n < uint64(len(d.words)):
-		return d.words[n]
+	case n < uint64(min(d.words.n, len(d.words.first))):
+		return d.words.first[n]
+	case n < uint64(d.words.n):
+		return d.words.more[n-uint64(len(d.words.first))]
 	}
 	d.bad = true
 	return ""

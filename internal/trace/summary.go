@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/roentgen-io/roentgen/segment"
@@ -57,6 +58,7 @@ type rowMaker struct {
 	// pairs say what has which annotation: the index of the segment, or that of the
 	// call behind all segments, in the upper half, the annotation's in the lower.
 	pairs   []uint64
+	given   int // how many pairs were given to entries
 	squeeze int // length of pairs at which repetitions are taken out
 }
 
@@ -78,24 +80,24 @@ func (t *Trace) row(full bool) *Row {
 		OrphanOnly: len(t.Segments) == 0,
 		Entities:   len(t.visible) + len(t.hidden),
 	}}
-	var (
-		nodes [8]int
-		pairs [16]uint64
-	)
-	m := rowMaker{Trace: t, r: room, full: full, root: t.root(), pairs: pairs[:0], squeeze: 4096}
-	if n := len(t.Segments) + len(t.calls); n <= len(nodes) {
-		m.nodes = nodes[:n]
-	} else {
-		m.nodes = make([]int, n)
-	}
+	m := rowMakers.Get().(*rowMaker)
+	m.Trace, m.r, m.full, m.root = t, room, full, t.root()
+	m.nodes = resize(m.nodes, len(t.Segments)+len(t.calls))
+	m.pairs, m.given, m.squeeze = m.pairs[:0], 0, 4096
 	m.times()
 	m.entryPoint()
 	m.services()
 	m.texts()
 	m.segments()
 	m.calls()
+	m.Trace, m.r, m.root = nil, nil, nil
+	if cap(m.nodes)+cap(m.pairs) <= 4096 {
+		rowMakers.Put(m)
+	}
 	return &room.Row
 }
+
+var rowMakers = sync.Pool{New: func() any { return new(rowMaker) }}
 
 // limit returns the bound of a list.
 func (m *rowMaker) limit(n int) int {
@@ -373,14 +375,15 @@ func (m *rowMaker) sortAnnotations(list []Annotation) {
 		m.pairs[i] = p>>32<<32 | uint64(rank[uint32(p)])
 	}
 	slices.Sort(m.pairs)
-	m.pairs = slices.Compact(m.pairs)
+	m.pairs, m.given = slices.Compact(m.pairs), 0
 }
 
-// annotations returns the indexes of the annotations that a segment or call has
-// and takes them off pairs. It has to be asked in rising order.
+// annotations returns the indexes of the annotations that a segment or call
+// has. It has to be asked in rising order.
 func (m *rowMaker) annotations(of int) []int {
+	pairs := m.pairs[m.given:]
 	n := 0
-	for n < len(m.pairs) && m.pairs[n]>>32 == uint64(of) {
+	for n < len(pairs) && pairs[n]>>32 == uint64(of) {
 		n++
 	}
 	if n == 0 {
@@ -393,9 +396,9 @@ func (m *rowMaker) annotations(of int) []int {
 		list = make([]int, n)
 	}
 	for i := range list {
-		list[i] = int(uint32(m.pairs[i]))
+		list[i] = int(uint32(pairs[i]))
 	}
-	m.pairs = m.pairs[n:]
+	m.given += n
 	return list
 }
 
