@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // engine is this package as the crash laboratory sees it.
 var engine = crashtest.Engine{
 	Open: func(fs vfs.FS) (tracestore.Store, error) {
-		s, err := Open(Config{Dir: "data", FS: fs, CacheBytes: 1 << 20})
+		s, err := Open(Config{Dir: "data", FS: fs, CacheBytes: 1 << 20, blockRows: 3})
 		if err != nil {
 			return nil, err
 		}
@@ -48,14 +48,14 @@ func checkViews(ctx context.Context, s tracestore.Store) error { return s.(*Stor
 
 func TestContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) tracestore.Store {
-		return openDir(t, Config{Dir: t.TempDir()})
+		return openDir(t, Config{Dir: t.TempDir(), blockRows: 4})
 	}, storetest.Options{
 		Reopen: func(t *testing.T, s tracestore.Store) tracestore.Store {
 			dir := s.(*Store).cfg.Dir
 			if err := s.Close(); err != nil {
 				t.Fatalf("Close: %v", err)
 			}
-			return openDir(t, Config{Dir: dir})
+			return openDir(t, Config{Dir: dir, blockRows: 4})
 		},
 		Check: checkViews,
 	})
