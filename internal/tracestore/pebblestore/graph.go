@@ -240,6 +240,9 @@ func (r *roller) forgetSeconds(b *pebble.Batch) {
 
 // BetweenSteps implements tracestore.Grouper.
 func (s *Store) BetweenSteps(ctx context.Context, fn func(last uint64) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case s.stepping <- struct{}{}:
 	case <-ctx.Done():
@@ -396,6 +399,8 @@ func cutWindow(dst []tierSpan, t tier, start, end int64) []tierSpan {
 // maxSecond bounds windows, so that they can be counted with.
 const maxSecond = int64(1) << 40
 
+func clampSecond(s int64) int64 { return min(max(s, -maxSecond), maxSecond) }
+
 // Graph implements tracestore.GraphReader. Bounds of windows that lie before the
 // seconds that are kept, two hours, are widened to whole minutes.
 func (s *Store) Graph(ctx context.Context, of []tracestore.GroupRef, start, end int64) (servicegraph.Cells, error) {
@@ -404,7 +409,7 @@ func (s *Store) Graph(ctx context.Context, of []tracestore.GroupRef, start, end 
 		return nil, err
 	}
 	defer g.close()
-	start, end = max(start, -maxSecond), min(end, maxSecond)
+	start, end = clampSecond(start), clampSecond(end)
 	if start >= end {
 		return servicegraph.Cells{}, nil
 	}
@@ -594,8 +599,8 @@ func (s *Store) Minutes(ctx context.Context, of []tracestore.GroupRef, start, en
 	}
 	defer g.close()
 	// The stamps, multiples of a minute, in [start, end); their minutes begin 60 s before.
-	from := -tierMinute.floor(-max(start, -maxSecond)) - 60
-	to := -tierMinute.floor(-min(end, maxSecond)) - 60
+	from := -tierMinute.floor(-clampSecond(start)) - 60
+	to := -tierMinute.floor(-clampSecond(end)) - 60
 	if from >= to || len(g.refs) == 0 {
 		return nil
 	}

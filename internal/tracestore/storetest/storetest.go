@@ -42,6 +42,9 @@ type Options struct {
 	// Reopen closes a store that open gave, or that Reopen gave, and opens it
 	// again over the same data. Nil: the engine keeps nothing.
 	Reopen func(t *testing.T, s tracestore.Store) tracestore.Store
+	// Groups gives a new, empty store as open does, that files traces under the
+	// groups that the function returns. Nil: the engine cannot be given groups.
+	Groups func(t *testing.T, groups func() []tracestore.Group) tracestore.Store
 	// Check asks the engine to compare its views with its documents. It is
 	// called after histories; nil: the engine has no views.
 	Check func(ctx context.Context, s tracestore.Store) error
@@ -95,6 +98,10 @@ var clauses = []struct {
 	{"EarlyStop", testEarlyStop},
 	{"CallsWithinScan", testReentrant},
 	{"RowIsKept", testRowIsKept},
+	{"Need", testNeed},
+	{"Graph", testGraph},
+	{"GraphSeconds", testGraphSeconds},
+	{"Groups", testGroups},
 	{"AsOfDocuments", testAsOfDocuments},
 	{"AsOfScan", testAsOfScan},
 	{"Cancel", testCancel},
