@@ -96,6 +96,9 @@ type Scan struct {
 	AsOf uint64
 	// After continues behind a row given earlier; nil starts at the newest row.
 	After *Cursor
+	// Reuse says that fn keeps no row: each is good until fn returns, and may be
+	// changed then. It saves most of what a row costs.
+	Reuse bool
 	// Need, when not nil, says what every row that is wanted has. The store may
 	// leave out rows that lack it and gives all that have it; it gives rows that
 	// lack it too, and always those with Cut set: the caller decides.
@@ -112,7 +115,8 @@ type Scan struct {
 type Searcher interface {
 	// Scan calls fn for the row of every trace in the window, newest first by the
 	// scan's clock (for ClockEnd: by the trace's last end minute inside the
-	// window), each trace once, until fn returns false. The row is fn's to keep.
+	// window), each trace once, until fn returns false. The row is fn's to keep,
+	// unless scan.Reuse says otherwise.
 	// Memory stays bounded for any window. It returns ctx's error when ctx ends.
 	Scan(ctx context.Context, scan Scan, fn func(c Cursor, row *trace.Row) bool) error
 	// LastSeq returns the seq of the latest durable document: the AsOf of a first page.

@@ -50,10 +50,11 @@ type neighbours struct {
 		step  uint64
 		term  trace.Term
 	}
-	terms []trace.Term
-	list  []byte
-	key   []byte
-	value []byte
+	terms   []trace.Term
+	scratch []trace.Term
+	list    []byte
+	key     []byte
+	value   []byte
 }
 
 // blockState is what the roller knows of a block of terms.
@@ -355,7 +356,7 @@ func (n *neighbours) divideBlock(batch *pebble.Batch, b *blockState) error {
 		t, n.terms = termBlock{starts: noSpan}, n.terms[:0]
 		n.step++ // what was seen was seen in another block
 	}
-	var row trace.Row
+	var reader trace.RowReader
 	compact := maxTerms * 2
 	for ok := it.First(); ok; ok = it.Next() {
 		_, start, id, ok := decodeIndexKey(it.Key())
@@ -387,10 +388,12 @@ func (n *neighbours) divideBlock(batch *pebble.Batch, b *blockState) error {
 			if len(value) < 1 {
 				return corrupt(it.Key(), fmt.Errorf("a row of no bytes"))
 			}
-			if err := row.UnmarshalBinary(value[1:]); err != nil {
+			row, err := reader.Read(value[1:])
+			if err != nil {
 				return corrupt(it.Key(), err)
 			}
-			terms, o.lastSeq, o.cut = row.AppendTerms(nil), row.LastSeq, row.Cut
+			n.scratch = row.AppendTerms(n.scratch[:0])
+			terms, o.lastSeq, o.cut = n.scratch, row.LastSeq, row.Cut
 			if row.OrphanOnly {
 				o.visible = 0
 			}

@@ -80,8 +80,9 @@ type scanner struct {
 	tail   map[segment.TraceID][]tailDoc // traces with documents in the tail by asOf
 	held   map[segment.TraceID]uint64    // of traces put off, the first seq that is not in their row
 	extra  []tracestore.Cursor           // positions of assembled rows, next first
-	docs   *pebble.Iterator              // for documents
-	rows   *pebble.Iterator              // for rows of other indexes
+	reader trace.RowReader
+	docs   *pebble.Iterator // for documents
+	rows   *pebble.Iterator // for rows of other indexes
 	narrow narrowing
 	done   bool
 	looked int
@@ -360,8 +361,15 @@ func (x *scanner) usable(key, value []byte) (*trace.Row, bool, error) {
 	if len(value) < 1 {
 		return nil, false, corrupt(key, fmt.Errorf("a row of no bytes"))
 	}
-	row := new(trace.Row)
-	if err := row.UnmarshalBinary(value[1:]); err != nil {
+	var row *trace.Row
+	var err error
+	if x.scan.Reuse {
+		row, err = x.reader.Read(value[1:])
+	} else {
+		row = new(trace.Row)
+		err = row.UnmarshalBinary(value[1:])
+	}
+	if err != nil {
 		return nil, false, corrupt(key, err)
 	}
 	return row, row.LastSeq <= x.asOf, nil
@@ -599,7 +607,7 @@ func (l *endingList) add(e ending) {
 // Within a minute the order is by id, the rows' by start: so a minute is
 // taken as a whole, in portions when it is large.
 func (x *scanner) byMinute() error {
-	type sources struct{ ends, rows *source }
+	type sources struct{ ends, rows *minuteSource }
 	var all []*sources
 	defer func() {
 		for _, p := range all {
@@ -608,13 +616,13 @@ func (x *scanner) byMinute() error {
 		}
 	}()
 	for _, p := range x.r.parts {
-		open := func(tag byte) (*source, error) {
+		open := func(tag byte) (*minuteSource, error) {
 			lower, upper := partSpan(tag, p.id)
 			it, err := x.r.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 			if err != nil {
 				return nil, x.r.inst.readError("scan", err)
 			}
-			return &source{part: p.id, it: it}, nil
+			return &minuteSource{source: source{part: p.id, it: it}, tag: tag, moved: true}, nil
 		}
 		lo, _ := minuteStart(x.win.lo)
 		_, hi := minuteStart(x.win.hi)
@@ -645,22 +653,13 @@ func (x *scanner) byMinute() error {
 			m, found = x.extra[0].Time, true
 		}
 		for _, p := range all {
-			if p.ends.it.SeekLT(afterMinute(tagEnd, p.ends.part, bound.Time)) {
-				if err := p.ends.load(); err != nil {
+			for _, src := range []*minuteSource{p.ends, p.rows} {
+				if err := x.seekMinute(src, bound.Time); err != nil {
 					return err
 				}
-				m, found = max(m, p.ends.at.Time), true
-			} else if err := x.sourceError(p.ends); err != nil {
-				return err
-			}
-			_, last := minuteStart(bound.Time)
-			if p.rows.it.SeekLT(afterNano(p.rows.part, last)) {
-				if err := p.rows.load(); err != nil {
-					return err
+				if !src.done {
+					m, found = max(m, src.minute), true
 				}
-				m, found = max(m, floorDiv(p.rows.at.Time, minute)), true
-			} else if err := x.sourceError(p.rows); err != nil {
-				return err
 			}
 		}
 		if !found || m < x.win.lo {
@@ -688,11 +687,17 @@ func (x *scanner) byMinute() error {
 			floor = x.extra[endingsAtOnce-1].ID
 		}
 		for _, p := range all {
-			if err := x.endsIn(p.ends, m, below, &list, &floor); err != nil {
-				return err
+			if !p.ends.done && p.ends.minute == m {
+				p.ends.moved = true
+				if err := x.endsIn(&p.ends.source, m, below, &list, &floor); err != nil {
+					return err
+				}
 			}
-			if err := x.rowsIn(p.rows, m, below, &list); err != nil {
-				return err
+			if !p.rows.done && p.rows.minute == m {
+				p.rows.moved = true
+				if err := x.rowsIn(&p.rows.source, m, below, &list); err != nil {
+					return err
+				}
 			}
 		}
 		list.sort()
@@ -718,6 +723,42 @@ func (x *scanner) byMinute() error {
 			return nil
 		}
 		bound, whole = tracestore.Cursor{Time: m - 1, ID: maxID}, true
+	}
+	return nil
+}
+
+// minuteSource is a source of byMinute: V or S keys of a part.
+type minuteSource struct {
+	source
+	tag    byte
+	minute int64 // of the latest key up to the bound
+	done   bool  // there is none, nor will there be
+	moved  bool  // the iterator does not stand there any more
+}
+
+// seekMinute finds the latest key in a minute up to bound, which only goes down.
+func (x *scanner) seekMinute(src *minuteSource, bound int64) error {
+	if src.done || !src.moved && src.minute <= bound {
+		return nil
+	}
+	var key []byte
+	if src.tag == tagEnd {
+		key = afterMinute(tagEnd, src.part, bound)
+	} else {
+		_, last := minuteStart(bound)
+		key = afterNano(src.part, last)
+	}
+	src.moved = false
+	if !src.it.SeekLT(key) {
+		src.done = true
+		return x.sourceError(&src.source)
+	}
+	if err := src.load(); err != nil {
+		return err
+	}
+	src.minute = src.at.Time
+	if src.tag == tagRow {
+		src.minute = floorDiv(src.at.Time, minute)
 	}
 	return nil
 }

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// blockRows is about how many neighbouring rows share a filter of their terms.
-	blockRows = 2048
+	// blockRows is how many neighbouring rows share a filter of their terms at
+	// least, when they were divided; at twice as many they are divided.
+	blockRows = 1024
 	// termBits is how many bits the filter has for each term, and termProbes how
 	// many of them a term sets: about 1 in 100 terms that are not there seem to be.
 	termBits   = 10
