@@ -40,7 +40,6 @@ type node struct {
 	state    state
 	onPath   bool // encloses the entity that is being replayed
 	attached bool // part of a segment's tree, or a segment
-	called   bool // a reported segment names it as parent
 }
 
 // assembly is the state of one call of Assemble.
@@ -392,6 +391,7 @@ func (a *assembly) finish(t *Trace) {
 			e.Children = take(n.children)
 		}
 		if n.attached {
+			e.pos = len(t.visible)
 			t.visible = append(t.visible, e)
 		} else {
 			t.hidden = append(t.hidden, e)
@@ -420,7 +420,6 @@ func (a *assembly) finish(t *Trace) {
 			continue
 		}
 		if p := a.find(e.Segment.ParentID); p != nil && p.state == inForce && p.attached {
-			p.called = true
 			t.call(e, &p.Entity)
 		} else {
 			t.partial = true

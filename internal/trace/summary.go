@@ -27,6 +27,7 @@ const (
 	minEntrySize       = 2
 	maxAnnotationsSize = 64 << 10
 	maxTextsSize       = 16 << 10
+	maxCausesSize      = 64 << 10
 	maxPairs           = 64 << 10 // annotations of segments and calls, in all
 )
 
@@ -90,6 +91,7 @@ func (t *Trace) row(full bool) *Row {
 	m.texts()
 	m.segments()
 	m.calls()
+	m.causes()
 	m.Trace, m.r, m.root = nil, nil, nil
 	if cap(m.nodes)+cap(m.pairs) <= 4096 {
 		rowMakers.Put(m)
