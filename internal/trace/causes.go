@@ -41,22 +41,17 @@ type RootCauseException struct {
 
 // causes fills the root causes. docs/protocol.md tells the rules.
 func (m *rowMaker) causes() {
-	left := m.limit(maxCausesSize)
-	m.responseTimeCause(&left)
-	var fault, err bool
-	for _, e := range m.visible {
-		fault = fault || e.Segment.Fault.True()
-		err = err || e.Segment.Error.True()
-	}
-	if !fault && !err {
+	m.left = m.limit(maxCausesSize)
+	m.responseTimeCause()
+	if !m.fault && !m.err {
 		return
 	}
-	w := causeWalk{m: m, left: &left}
+	w := causeWalk{m: m}
 	w.lay()
-	if fault {
+	if m.fault {
 		m.r.FaultCauses = w.walk(func(s *segment.Segment) bool { return s.Fault.True() })
 	}
-	if err {
+	if m.err {
 		m.r.ErrorCauses = w.walk(func(s *segment.Segment) bool { return s.Error.True() })
 	}
 }
@@ -94,18 +89,18 @@ func (p *causePath) entity(e RootCauseEntity) {
 }
 
 // add appends the path to a list of root causes, unless it is too long.
-func (p *causePath) add(list []RootCause, left *int) []RootCause {
+func (p *causePath) add(list []RootCause) []RootCause {
 	if p.left < 0 {
 		p.m.r.Cut = true
 		return list
 	}
-	*left = p.left
+	p.m.left = p.left
 	return append(list, p.cause)
 }
 
 // responseTimeCause follows from the root whatever takes more than half of the
 // root's time.
-func (m *rowMaker) responseTimeCause(left *int) {
+func (m *rowMaker) responseTimeCause() {
 	if !m.r.HasResponseTime || m.r.ResponseTime == 0 {
 		return
 	}
@@ -139,7 +134,7 @@ func (m *rowMaker) responseTimeCause(left *int) {
 	if next == nil {
 		return
 	}
-	p := causePath{m: m, left: *left}
+	p := causePath{m: m, left: m.left}
 	p.cause.ClientImpacting = true
 	p.service(m.r.Root, m.root.Segment.Inferred)
 	p.entity(RootCauseEntity{Name: m.root.Segment.Name, Coverage: 1})
@@ -166,7 +161,7 @@ func (m *rowMaker) responseTimeCause(left *int) {
 		}
 		next, duration = heaviest(next)
 	}
-	m.r.ResponseTimeCauses = p.add(nil, left)
+	m.r.ResponseTimeCauses = p.add(nil)
 }
 
 // coverage returns which part of the whole a duration is, in thousandths.
@@ -180,7 +175,6 @@ func coverage(part, whole float64) float64 {
 // no time beyond its size.
 type causeWalk struct {
 	m      *rowMaker
-	left   *int
 	nodes  []causeNode
 	owners map[string]int32 // nodes by the ids of their exceptions, made when asked for
 }
@@ -294,9 +288,9 @@ func (w *causeWalk) walk(flag func(*segment.Segment) bool) (causes []RootCause) 
 		if w.nodes[i].lead == leadsNowhere {
 			continue
 		}
-		p := causePath{m: w.m, left: *w.left}
+		p := causePath{m: w.m, left: w.m.left}
 		w.follow(&p, i)
-		causes = p.add(causes, w.left)
+		causes = p.add(causes)
 	}
 	return causes
 }
@@ -349,6 +343,10 @@ func (w *causeWalk) better(x, y *causeNode) bool {
 	if x.lead != y.lead {
 		return x.lead > y.lead
 	}
+	return earlier(x, y)
+}
+
+func earlier(x, y *causeNode) bool {
 	a, b := x.entity.Segment, y.entity.Segment
 	return a.StartTime < b.StartTime || a.StartTime == b.StartTime && a.ID < b.ID
 }
@@ -364,7 +362,7 @@ func (w *causeWalk) owner(id string, i int32) int32 {
 			}
 			w.nodes[i].entity.Segment.Cause.Get("exceptions").Elements(func(x segment.Raw) bool {
 				if id := x.Get("id").String(); id != "" {
-					if k, ok := w.owners[id]; !ok || w.nodes[k].entity.pos > w.nodes[i].entity.pos {
+					if k, ok := w.owners[id]; !ok || earlier(&w.nodes[i], &w.nodes[k]) { // of several the first
 						w.owners[id] = int32(i)
 					}
 				}

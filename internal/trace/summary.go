@@ -59,8 +59,12 @@ type rowMaker struct {
 	// pairs say what has which annotation: the index of the segment, or that of the
 	// call behind all segments, in the upper half, the annotation's in the lower.
 	pairs   []uint64
-	given   int // how many pairs were given to entries
-	squeeze int // length of pairs at which repetitions are taken out
+	indexes []int // room for the annotations of entries
+	given   int   // how many pairs were given to entries
+	squeeze int   // length of pairs at which repetitions are taken out
+
+	fault, err bool // something has that flag
+	left       int  // bytes for root causes
 }
 
 // Row returns the summary of the trace. Its strings refer to the documents.
@@ -85,6 +89,7 @@ func (t *Trace) row(full bool) *Row {
 	m.Trace, m.r, m.full, m.root = t, room, full, t.root()
 	m.nodes = resize(m.nodes, len(t.Segments)+len(t.calls))
 	m.pairs, m.given, m.squeeze = m.pairs[:0], 0, 4096
+	m.fault, m.err = false, false
 	m.times()
 	m.entryPoint()
 	m.services()
@@ -92,7 +97,7 @@ func (t *Trace) row(full bool) *Row {
 	m.segments()
 	m.calls()
 	m.causes()
-	m.Trace, m.r, m.root = nil, nil, nil
+	m.Trace, m.r, m.root, m.indexes = nil, nil, nil, nil
 	if cap(m.nodes)+cap(m.pairs) <= 4096 {
 		rowMakers.Put(m)
 	}
@@ -279,6 +284,8 @@ func (m *rowMaker) texts() {
 	}
 	for _, e := range m.visible {
 		s := e.Segment
+		m.fault = m.fault || s.Fault.True()
+		m.err = m.err || s.Error.True()
 		if s.Annotations != nil {
 			s.Annotations.Members(func(key string, v segment.Raw) bool {
 				add(e.segment.at, key, v)
@@ -378,6 +385,7 @@ func (m *rowMaker) sortAnnotations(list []Annotation) {
 	}
 	slices.Sort(m.pairs)
 	m.pairs, m.given = slices.Compact(m.pairs), 0
+	m.indexes = resize(m.r.indexes[:], len(m.pairs))
 }
 
 // annotations returns the indexes of the annotations that a segment or call
@@ -391,12 +399,7 @@ func (m *rowMaker) annotations(of int) []int {
 	if n == 0 {
 		return nil
 	}
-	var list []int
-	if of == 0 && n <= len(m.r.indexes) {
-		list = m.r.indexes[:n:n]
-	} else {
-		list = make([]int, n)
-	}
+	list := m.indexes[m.given : m.given+n : m.given+n]
 	for i := range list {
 		list[i] = int(uint32(pairs[i]))
 	}
