@@ -25,6 +25,7 @@ const (
 	maxServicesSize    = 64 << 10
 	maxEntriesSize     = 64 << 10 // encoded, of segments and calls each
 	minEntrySize       = 2
+	maxEntrySize       = 40 // without annotations, each of which adds 3 at most
 	maxAnnotationsSize = 64 << 10
 	maxTextsSize       = 16 << 10
 	maxCausesSize      = 64 << 10
@@ -288,7 +289,7 @@ func (m *rowMaker) texts() {
 		m.err = m.err || s.Error.True()
 		if s.Annotations != nil {
 			s.Annotations.Members(func(key string, v segment.Raw) bool {
-				add(e.segment.at, key, v)
+				add(int(e.segment.at), key, v)
 				return true
 			})
 		}
@@ -416,7 +417,7 @@ type numbers struct {
 	hasDuration bool
 }
 
-func numbersOf(s *segment.Segment) (n numbers) {
+func (m *rowMaker) numbers(s *segment.Segment) (n numbers) {
 	switch {
 	case s.Throttle.True():
 		n.flags = FlagThrottle
@@ -432,10 +433,19 @@ func numbersOf(s *segment.Segment) (n numbers) {
 		n.end = Nanos(s.EndTime)
 		n.duration, n.hasDuration = between(s.StartTime, s.EndTime)
 	}
-	if s.HTTP != nil {
+	switch {
+	case m.root != nil && s == m.root.Segment:
+		n.status = m.r.Status
+	case s.HTTP != nil:
 		n.status = statusOf(s.HTTP.Get("response"))
 	}
 	return n
+}
+
+// counted reports whether the bytes of n entries have to be counted to know that
+// they keep to their bound.
+func (m *rowMaker) counted(n int) bool {
+	return !m.full && n*maxEntrySize+len(m.pairs)*3 > maxEntriesSize
 }
 
 // segments fills the entries of segments.
@@ -445,7 +455,7 @@ func (m *rowMaker) segments() {
 	if n := len(m.Segments); n > len(r.segments) {
 		list = make([]SegmentEntry, 0, min(n, m.limit(maxEntriesSize/minEntrySize)))
 	}
-	left := m.limit(maxEntriesSize)
+	left, counted := maxEntriesSize, m.counted(len(m.Segments))
 	var buf [64]byte // room enough unless there are many annotations
 	for i, e := range m.Segments {
 		annotations := m.annotations(i)
@@ -453,7 +463,7 @@ func (m *rowMaker) segments() {
 			continue // Cut is set already
 		}
 		s := e.Segment
-		n := numbersOf(s)
+		n := m.numbers(s)
 		if s.Inferred {
 			n.flags |= FlagInferred
 		}
@@ -464,12 +474,14 @@ func (m *rowMaker) segments() {
 			Service: m.nodes[i], Flags: n.flags, Status: n.status, End: n.end,
 			Duration: n.duration, HasDuration: n.hasDuration, Annotations: annotations, Segment: s,
 		}
-		size := len(entry.append(buf[:0], r.Start))
-		if size > left {
-			r.Cut = true
-			continue
+		if counted {
+			size := len(entry.append(buf[:0], r.Start))
+			if size > left {
+				r.Cut = true
+				continue
+			}
+			left -= size
 		}
-		left -= size
 		list = append(list, entry)
 	}
 	r.Segments = orNil(list)
@@ -483,7 +495,7 @@ func (m *rowMaker) calls() {
 	if n := len(calls); n > len(r.calls) {
 		list = make([]CallEntry, 0, min(n, m.limit(maxEntriesSize/minEntrySize)))
 	}
-	left := m.limit(maxEntriesSize)
+	left, counted := maxEntriesSize, m.counted(len(calls))
 	var buf [64]byte // room enough unless there are many annotations
 	for i := range calls {
 		c := &calls[i]
@@ -504,18 +516,20 @@ func (m *rowMaker) calls() {
 			entry.Flags, entry.Status, entry.End = own.Flags&^(FlagRoot|FlagInferred), own.Status, own.End
 			entry.Duration, entry.HasDuration = own.Duration, own.HasDuration
 		} else {
-			n := numbersOf(entry.Segment)
+			n := m.numbers(entry.Segment)
 			entry.Flags, entry.Status, entry.End, entry.Duration, entry.HasDuration = n.flags, n.status, n.end, n.duration, n.hasDuration
 		}
 		if c.Inferred() {
 			entry.Flags |= FlagInferred
 		}
-		size := len(entry.append(buf[:0], r.Start))
-		if size > left {
-			r.Cut = true
-			continue
+		if counted {
+			size := len(entry.append(buf[:0], r.Start))
+			if size > left {
+				r.Cut = true
+				continue
+			}
+			left -= size
 		}
-		left -= size
 		list = append(list, entry)
 	}
 	r.Calls = orNil(list)

@@ -34,8 +34,8 @@ type Entity struct {
 	// next one that names the same parent.
 	callee, nextCallee *Entity
 
-	at  int // position in Trace.Segments, of segments only
-	pos int // position in Trace.visible
+	at  int32 // position in Trace.Segments, of segments only
+	pos int32 // position in Trace.visible
 }
 
 // Trace is an assembled trace. It is not changed after Assemble returned it,
