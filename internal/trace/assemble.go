@@ -40,7 +40,6 @@ type node struct {
 	state    state
 	onPath   bool // encloses the entity that is being replayed
 	attached bool // part of a segment's tree, or a segment
-	called   bool // a reported segment names it as parent
 }
 
 // assembly is the state of one call of Assemble.
@@ -61,7 +60,7 @@ type assembly struct {
 }
 
 // Below this number of nodes a search through all of them beats a map.
-const searchBelow = 12
+const searchBelow = 24
 
 // Assemble builds the trace from its documents, which must be sorted by Seq and
 // all carry id. It returns nil when docs is empty. Neither docs nor the
@@ -176,7 +175,7 @@ func (a *assembly) add(s *segment.Segment) *node {
 	case a.byID != nil:
 		a.byID[s.ID] = n
 	case len(a.nodes) > searchBelow:
-		a.byID = make(map[segment.SegmentID]*node, max(a.docs, 4*searchBelow))
+		a.byID = make(map[segment.SegmentID]*node, max(a.docs, 2*searchBelow))
 		for _, n := range a.nodes {
 			a.byID[n.Segment.ID] = n
 		}
@@ -392,6 +391,7 @@ func (a *assembly) finish(t *Trace) {
 			e.Children = take(n.children)
 		}
 		if n.attached {
+			e.pos = int32(len(t.visible))
 			t.visible = append(t.visible, e)
 		} else {
 			t.hidden = append(t.hidden, e)
@@ -401,7 +401,7 @@ func (a *assembly) finish(t *Trace) {
 			// The parent may have arrived later and have no room for children yet.
 			e.Parent = &n.parent.Entity
 		case n.Segment.Kind == segment.KindSegment:
-			e.at = len(t.Segments)
+			e.at = int32(len(t.Segments))
 			t.Segments = append(t.Segments, e)
 		default:
 			t.Orphans = append(t.Orphans, e)
@@ -420,7 +420,6 @@ func (a *assembly) finish(t *Trace) {
 			continue
 		}
 		if p := a.find(e.Segment.ParentID); p != nil && p.state == inForce && p.attached {
-			p.called = true
 			t.call(e, &p.Entity)
 		} else {
 			t.partial = true

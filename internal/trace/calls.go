@@ -45,12 +45,19 @@ func isCall(s *segment.Segment) bool {
 	return s.Kind != segment.KindSegment && (s.Namespace == namespaceAWS || s.Namespace == namespaceRemote)
 }
 
+// isInferred reports whether e is a call whose callee is inferred. It must be
+// attached.
+func isInferred(e *Entity) bool {
+	return e.callee == nil && !e.Segment.InProgress && isCall(e.Segment)
+}
+
 // call adds the call that a reported segment answers: parent is what its
 // parent_id names, nil when it has none and so was called by the client.
 func (t *Trace) call(callee, parent *Entity) {
 	c := Call{Callee: callee, Node: ServiceOf(callee.Segment)}
 	if parent != nil {
 		c.Parent = parent
+		callee.nextCallee, parent.callee = parent.callee, callee
 		if c.Caller = parent.segment; c.Caller == callee {
 			return
 		}

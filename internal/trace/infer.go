@@ -149,10 +149,7 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 	}
 }
 
-func (n *node) isUnanswered() bool {
-	s := n.Segment
-	return n.attached && !n.called && !s.InProgress && isCall(s)
-}
+func (n *node) isUnanswered() bool { return n.attached && isInferred(&n.Entity) }
 
 // infer makes s the inferred callee of call and returns its node.
 func infer(s, call *segment.Segment, ids *inferredIDs) ServiceID {

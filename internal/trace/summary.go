@@ -25,8 +25,10 @@ const (
 	maxServicesSize    = 64 << 10
 	maxEntriesSize     = 64 << 10 // encoded, of segments and calls each
 	minEntrySize       = 2
+	maxEntrySize       = 40 // without annotations, each of which adds 3 at most
 	maxAnnotationsSize = 64 << 10
 	maxTextsSize       = 16 << 10
+	maxCausesSize      = 64 << 10
 	maxPairs           = 64 << 10 // annotations of segments and calls, in all
 )
 
@@ -58,8 +60,12 @@ type rowMaker struct {
 	// pairs say what has which annotation: the index of the segment, or that of the
 	// call behind all segments, in the upper half, the annotation's in the lower.
 	pairs   []uint64
-	given   int // how many pairs were given to entries
-	squeeze int // length of pairs at which repetitions are taken out
+	indexes []int // room for the annotations of entries
+	given   int   // how many pairs were given to entries
+	squeeze int   // length of pairs at which repetitions are taken out
+
+	fault, err bool // something has that flag
+	left       int  // bytes for root causes
 }
 
 // Row returns the summary of the trace. Its strings refer to the documents.
@@ -84,13 +90,15 @@ func (t *Trace) row(full bool) *Row {
 	m.Trace, m.r, m.full, m.root = t, room, full, t.root()
 	m.nodes = resize(m.nodes, len(t.Segments)+len(t.calls))
 	m.pairs, m.given, m.squeeze = m.pairs[:0], 0, 4096
+	m.fault, m.err = false, false
 	m.times()
 	m.entryPoint()
 	m.services()
 	m.texts()
 	m.segments()
 	m.calls()
-	m.Trace, m.r, m.root = nil, nil, nil
+	m.causes()
+	m.Trace, m.r, m.root, m.indexes = nil, nil, nil, nil
 	if cap(m.nodes)+cap(m.pairs) <= 4096 {
 		rowMakers.Put(m)
 	}
@@ -277,9 +285,11 @@ func (m *rowMaker) texts() {
 	}
 	for _, e := range m.visible {
 		s := e.Segment
+		m.fault = m.fault || s.Fault.True()
+		m.err = m.err || s.Error.True()
 		if s.Annotations != nil {
 			s.Annotations.Members(func(key string, v segment.Raw) bool {
-				add(e.segment.at, key, v)
+				add(int(e.segment.at), key, v)
 				return true
 			})
 		}
@@ -376,6 +386,7 @@ func (m *rowMaker) sortAnnotations(list []Annotation) {
 	}
 	slices.Sort(m.pairs)
 	m.pairs, m.given = slices.Compact(m.pairs), 0
+	m.indexes = resize(m.r.indexes[:], len(m.pairs))
 }
 
 // annotations returns the indexes of the annotations that a segment or call
@@ -389,12 +400,7 @@ func (m *rowMaker) annotations(of int) []int {
 	if n == 0 {
 		return nil
 	}
-	var list []int
-	if of == 0 && n <= len(m.r.indexes) {
-		list = m.r.indexes[:n:n]
-	} else {
-		list = make([]int, n)
-	}
+	list := m.indexes[m.given : m.given+n : m.given+n]
 	for i := range list {
 		list[i] = int(uint32(pairs[i]))
 	}
@@ -411,7 +417,7 @@ type numbers struct {
 	hasDuration bool
 }
 
-func numbersOf(s *segment.Segment) (n numbers) {
+func (m *rowMaker) numbers(s *segment.Segment) (n numbers) {
 	switch {
 	case s.Throttle.True():
 		n.flags = FlagThrottle
@@ -427,10 +433,19 @@ func numbersOf(s *segment.Segment) (n numbers) {
 		n.end = Nanos(s.EndTime)
 		n.duration, n.hasDuration = between(s.StartTime, s.EndTime)
 	}
-	if s.HTTP != nil {
+	switch {
+	case m.root != nil && s == m.root.Segment:
+		n.status = m.r.Status
+	case s.HTTP != nil:
 		n.status = statusOf(s.HTTP.Get("response"))
 	}
 	return n
+}
+
+// counted reports whether the bytes of n entries have to be counted to know that
+// they keep to their bound.
+func (m *rowMaker) counted(n int) bool {
+	return !m.full && n*maxEntrySize+len(m.pairs)*3 > maxEntriesSize
 }
 
 // segments fills the entries of segments.
@@ -440,7 +455,7 @@ func (m *rowMaker) segments() {
 	if n := len(m.Segments); n > len(r.segments) {
 		list = make([]SegmentEntry, 0, min(n, m.limit(maxEntriesSize/minEntrySize)))
 	}
-	left := m.limit(maxEntriesSize)
+	left, counted := maxEntriesSize, m.counted(len(m.Segments))
 	var buf [64]byte // room enough unless there are many annotations
 	for i, e := range m.Segments {
 		annotations := m.annotations(i)
@@ -448,7 +463,7 @@ func (m *rowMaker) segments() {
 			continue // Cut is set already
 		}
 		s := e.Segment
-		n := numbersOf(s)
+		n := m.numbers(s)
 		if s.Inferred {
 			n.flags |= FlagInferred
 		}
@@ -459,12 +474,14 @@ func (m *rowMaker) segments() {
 			Service: m.nodes[i], Flags: n.flags, Status: n.status, End: n.end,
 			Duration: n.duration, HasDuration: n.hasDuration, Annotations: annotations, Segment: s,
 		}
-		size := len(entry.append(buf[:0], r.Start))
-		if size > left {
-			r.Cut = true
-			continue
+		if counted {
+			size := len(entry.append(buf[:0], r.Start))
+			if size > left {
+				r.Cut = true
+				continue
+			}
+			left -= size
 		}
-		left -= size
 		list = append(list, entry)
 	}
 	r.Segments = orNil(list)
@@ -478,7 +495,7 @@ func (m *rowMaker) calls() {
 	if n := len(calls); n > len(r.calls) {
 		list = make([]CallEntry, 0, min(n, m.limit(maxEntriesSize/minEntrySize)))
 	}
-	left := m.limit(maxEntriesSize)
+	left, counted := maxEntriesSize, m.counted(len(calls))
 	var buf [64]byte // room enough unless there are many annotations
 	for i := range calls {
 		c := &calls[i]
@@ -499,18 +516,20 @@ func (m *rowMaker) calls() {
 			entry.Flags, entry.Status, entry.End = own.Flags&^(FlagRoot|FlagInferred), own.Status, own.End
 			entry.Duration, entry.HasDuration = own.Duration, own.HasDuration
 		} else {
-			n := numbersOf(entry.Segment)
+			n := m.numbers(entry.Segment)
 			entry.Flags, entry.Status, entry.End, entry.Duration, entry.HasDuration = n.flags, n.status, n.end, n.duration, n.hasDuration
 		}
 		if c.Inferred() {
 			entry.Flags |= FlagInferred
 		}
-		size := len(entry.append(buf[:0], r.Start))
-		if size > left {
-			r.Cut = true
-			continue
+		if counted {
+			size := len(entry.append(buf[:0], r.Start))
+			if size > left {
+				r.Cut = true
+				continue
+			}
+			left -= size
 		}
-		left -= size
 		list = append(list, entry)
 	}
 	r.Calls = orNil(list)

@@ -34,7 +34,7 @@ func TestTerms(t *testing.T) {
 		TermMethod("GET"), TermURL("http://api/"), TermClientIP("192.0.2.1"), TermStatus(404),
 		TermUser("ada"), TermARN("arn:x"), TermInstance("i-1"), TermZone("z1"),
 		TermMark(MarkError), TermMark(MarkPartial), TermMark(MarkInferred), TermMark(MarkInProgress),
-		TermMark(MarkAnyError), TermMark(MarkAnyFault), TermMark(MarkAnyThrottle),
+		TermMark(MarkAnyError), TermMark(MarkAnyFault), TermMark(MarkAnyThrottle), TermMark(MarkFaultCause), TermMark(MarkErrorCause),
 	}
 	slices.Sort(want)
 	if len(slices.Compact(slices.Clone(want))) != len(want) {

@@ -30,7 +30,12 @@ type Entity struct {
 	holder segment.SegmentID
 	// segment is the segment that this belongs to, itself included; nil for orphans.
 	segment *Entity
-	at      int // position in Trace.Segments, of segments only
+	// callee is a reported segment that names this as its parent, and nextCallee the
+	// next one that names the same parent.
+	callee, nextCallee *Entity
+
+	at  int32 // position in Trace.Segments, of segments only
+	pos int32 // position in Trace.visible
 }
 
 // Trace is an assembled trace. It is not changed after Assemble returned it,

@@ -65,6 +65,7 @@ func (h *history) of(id segment.TraceID) []Document {
 //	trace [orphans]          the trace as BatchGetTraces gives it, and its bookkeeping
 //	tree                     what hangs where, without the documents
 //	row                      the summary, zero values left out
+//	causes                   the root causes alone
 func TestGolden(t *testing.T) {
 	datadriven.Walk(t, "testdata/golden", func(t *testing.T, path string) {
 		var h history
@@ -113,6 +114,13 @@ func TestGolden(t *testing.T) {
 				row := assembled().Row()
 				printRow(&out, row)
 				checkCodec(t, row)
+			case "causes":
+				row := assembled().Row()
+				printCauses(&out, row)
+				checkCodec(t, row)
+				if out.Len() == 0 {
+					return "none\n"
+				}
 			default:
 				t.Fatalf("%s: unknown command %s", d.Pos, d.Cmd)
 			}
@@ -239,9 +247,53 @@ func printRow(out *strings.Builder, r *Row) {
 	for _, e := range r.Calls {
 		line("call: %d to %d%s", e.From, e.To, entry(e.Flags, e.Status, e.End, e.Duration, e.HasDuration, e.Annotations))
 	}
+	printCauses(out, r)
 	if r.Cut {
 		line("cut")
 	}
+}
+
+func printCauses(out *strings.Builder, r *Row) {
+	for _, c := range []struct {
+		name string
+		list []RootCause
+	}{{"response time", r.ResponseTimeCauses}, {"fault", r.FaultCauses}, {"error", r.ErrorCauses}} {
+		for _, cause := range c.list {
+			fmt.Fprintf(out, "%s cause:%s\n", c.name, causeText(cause))
+		}
+	}
+}
+
+func causeText(c RootCause) string {
+	var b strings.Builder
+	if c.ClientImpacting {
+		b.WriteString(" client")
+	}
+	for _, s := range c.Services {
+		fmt.Fprintf(&b, " [%s", s.Service.Name)
+		if s.Service.Type != "" {
+			b.WriteString(" " + s.Service.Type)
+		}
+		if s.Inferred {
+			b.WriteString(" inferred")
+		}
+		b.WriteString(":")
+		for _, e := range s.Entities {
+			b.WriteString(" " + e.Name)
+			if e.Coverage != 0 {
+				fmt.Fprintf(&b, " %v", e.Coverage)
+			}
+			if e.Remote {
+				b.WriteString(" remote")
+			}
+			for _, x := range e.Exceptions {
+				fmt.Fprintf(&b, " %s(%s)", x.Name, x.Message)
+			}
+			b.WriteString(",")
+		}
+		b.WriteString("]")
+	}
+	return b.String()
 }
 
 // shared returns a folder of the shared material beside the repository, or

@@ -113,7 +113,7 @@ func AppendSummaries(dst []byte, page *query.Page, clock tracestore.Clock, start
 	return append(appendInt(dst, page.Examined), '}')
 }
 
-// appendSummary appends one TraceSummary. Root causes come with a later version.
+// appendSummary appends one TraceSummary.
 func appendSummary(dst []byte, r *trace.Row, matched, own bool) []byte {
 	dst = append(dst, `{"Annotations":{`...)
 	for i, a := range r.Annotations {
@@ -141,7 +141,11 @@ func appendSummary(dst []byte, r *trace.Row, matched, own bool) []byte {
 	} else {
 		dst = append(dst, "null"...)
 	}
-	dst = append(dst, `,"ErrorRootCauses":[],"FaultRootCauses":[],"HasError":`...)
+	dst = append(dst, `,"ErrorRootCauses":`...)
+	dst = appendCauses(dst, r.ErrorCauses, false)
+	dst = append(dst, `,"FaultRootCauses":`...)
+	dst = appendCauses(dst, r.FaultCauses, false)
+	dst = append(dst, `,"HasError":`...)
 	dst = appendBool(dst, r.HasError)
 	dst = append(dst, `,"HasFault":`...)
 	dst = appendBool(dst, r.HasFault)
@@ -184,7 +188,9 @@ func appendSummary(dst []byte, r *trace.Row, matched, own bool) []byte {
 	dst = appendObjects(dst, "ARN", r.ResourceARNs)
 	dst = append(dst, `,"ResponseTime":`...)
 	dst = appendDoubleOrNull(dst, r.ResponseTime, r.HasResponseTime)
-	dst = append(dst, `,"ResponseTimeRootCauses":[],"Revision":`...)
+	dst = append(dst, `,"ResponseTimeRootCauses":`...)
+	dst = appendCauses(dst, r.ResponseTimeCauses, true)
+	dst = append(dst, `,"Revision":`...)
 	dst = appendInt(dst, r.Revision)
 	dst = append(dst, `,"ServiceIds":[`...)
 	for i, s := range r.Services {
@@ -222,6 +228,65 @@ func appendAnnotation(dst []byte, a trace.Annotation) []byte {
 		dst = append(dst, "null"...)
 	}
 	return append(dst, `},"ServiceIds":null}`...)
+}
+
+// appendCauses appends root causes: of response times with the coverage of
+// entities, else with their exceptions. The type of a service is never null,
+// which Grafana relies on.
+func appendCauses(dst []byte, causes []trace.RootCause, times bool) []byte {
+	dst = append(dst, '[')
+	for i, c := range causes {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"ClientImpacting":`...)
+		dst = appendBool(dst, c.ClientImpacting)
+		dst = append(dst, `,"Services":[`...)
+		for j, s := range c.Services {
+			if j > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, `{"AccountId":`...)
+			dst = appendStringOrNull(dst, s.Service.AccountID)
+			dst = append(dst, `,"EntityPath":[`...)
+			for k, e := range s.Entities {
+				if k > 0 {
+					dst = append(dst, ',')
+				}
+				dst = appendCauseEntity(dst, e, times)
+			}
+			dst = append(dst, `],"Inferred":`...)
+			dst = appendBool(dst, s.Inferred)
+			dst = append(dst, `,"Name":`...)
+			dst = AppendString(dst, s.Service.Name)
+			dst = append(dst, `,"Names":[`...)
+			dst = AppendString(dst, s.Service.Name)
+			dst = append(dst, `],"Type":`...)
+			dst = append(AppendString(dst, s.Service.Type), '}')
+		}
+		dst = append(dst, "]}"...)
+	}
+	return append(dst, ']')
+}
+
+func appendCauseEntity(dst []byte, e trace.RootCauseEntity, times bool) []byte {
+	if times {
+		dst = appendDouble(append(dst, `{"Coverage":`...), e.Coverage)
+	} else {
+		dst = append(dst, `{"Exceptions":[`...)
+		for i, x := range e.Exceptions {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = AppendString(append(dst, `{"Message":`...), x.Message)
+			dst = AppendString(append(dst, `,"Name":`...), x.Name)
+			dst = append(dst, '}')
+		}
+		dst = append(dst, ']')
+	}
+	dst = AppendString(append(dst, `,"Name":`...), e.Name)
+	dst = appendBool(append(dst, `,"Remote":`...), e.Remote)
+	return append(dst, '}')
 }
 
 // appendObjects appends a list of objects with one string each.
