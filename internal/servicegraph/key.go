@@ -89,7 +89,7 @@ func appendText(dst []byte, s string) []byte {
 // DecodeKey decodes what Key.AppendBinary wrote. The texts of the key are
 // copies. The error matches ErrKey.
 func DecodeKey(data []byte) (Key, error) {
-	d := decoder{data: data, text: string(data)}
+	d := decoder{data: data}
 	var k Key
 	k.From = d.node()
 	if d.at < len(d.data) {
@@ -122,7 +122,7 @@ func cutService(id trace.ServiceID) trace.ServiceID {
 // gives zero values, and bad is set.
 type decoder struct {
 	data []byte
-	text string // a copy of data that all texts share
+	text string // a copy of data that all texts share, made for the first of them
 	at   int
 	bad  bool
 }
@@ -175,7 +175,10 @@ func (d *decoder) string() string {
 		d.bad = true
 		return ""
 	}
-	if d.text == "" && n > 0 {
+	if n == 0 {
+		return ""
+	}
+	if d.text == "" {
 		d.text = string(d.data)
 	}
 	d.at += n
