@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
@@ -116,6 +117,10 @@ func cut(s string) string {
 
 func cutService(id trace.ServiceID) trace.ServiceID {
 	return trace.ServiceID{Name: cut(id.Name), Type: cut(id.Type), AccountID: cut(id.AccountID)}
+}
+
+func cloneService(id trace.ServiceID) trace.ServiceID {
+	return trace.ServiceID{Name: strings.Clone(id.Name), Type: strings.Clone(id.Type), AccountID: strings.Clone(id.AccountID)}
 }
 
 // decoder reads encoded keys and cells. After the first thing that is wrong it
