@@ -11,8 +11,8 @@ type HistogramEntry struct {
 const (
 	// exactValues is up to how many distinct values are all given.
 	exactValues = 30
-	// compression is that of the t-digest: the greater, the more entries. With
-	// 100, a thousand distinct values give about 150 entries.
+	// compression is that of the t-digest: however many values there are, they
+	// give no more than about 2*compression entries.
 	compression = 100
 )
 
@@ -57,9 +57,8 @@ func digest(list []bucket) []HistogramEntry {
 	cur := values[1]
 	for _, v := range values[2 : len(values)-1] {
 		n := cur.n + v.n
-		// How many may be one entry: more in the middle than at the ends.
-		q := (float64(before) + float64(n)/2) / float64(total)
-		if float64(n) <= 4*float64(total)*q*(1-q)/compression {
+		// An entry covers at most one step of the scale.
+		if scale(before+n, total)-scale(before, total) <= 1 {
 			cur.n = n
 			cur.sum += v.sum
 			continue
@@ -71,4 +70,10 @@ func digest(list []bucket) []HistogramEntry {
 	give(cur)
 	give(values[len(values)-1])
 	return out
+}
+
+// scale is steeper at the ends than in the middle, so that an entry there covers
+// fewer observations. It runs over compression steps.
+func scale(before, total int64) float64 {
+	return compression / math.Pi * math.Asin(2*float64(before)/float64(total)-1)
 }
