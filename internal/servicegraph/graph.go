@@ -39,6 +39,10 @@ type Edge struct {
 	Aliases      []Alias
 }
 
+// maxAliases bounds the aliases that an edge shows, the first ones by name. A
+// caller that makes up a name for each call must not make answers endless.
+const maxAliases = 100
+
 // Statistics are the numbers of a node or edge.
 type Statistics struct {
 	OK, Throttle, Error, Fault int64
@@ -208,7 +212,7 @@ func (b *builder) finish() {
 	for to, p := range b.edges {
 		e := Edge{To: to.ref, Statistics: p.cell.statistics(), ResponseTime: p.cell.responseTime()}
 		for _, a := range p.cell.aliases.settle() {
-			if a.n > 0 {
+			if a.n > 0 && len(e.Aliases) < maxAliases {
 				e.Aliases = append(e.Aliases, Alias{a.name, a.typ})
 			}
 		}

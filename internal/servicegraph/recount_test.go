@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/segment"
@@ -767,5 +768,39 @@ func TestCellsDoNotDependOnOrder(t *testing.T) {
 		if !bytes.Equal(data, first) {
 			t.Fatalf("orders differ:\n%x\n%x", first, data)
 		}
+	}
+}
+
+// TestManyAnswers brings a trace in which very many segments answer few calls,
+// which must not take time that grows with the square.
+func TestManyAnswers(t *testing.T) {
+	const n = 30_000
+	docs := make([]trace.Document, 0, n+1)
+	add := func(s *segment.Segment) {
+		s.TraceID, s.StartTime, s.EndTime = testTrace, 1, 2
+		docs = append(docs, trace.Document{Seq: uint64(len(docs) + 1), Put: 1, Received: 1000, Segment: s})
+	}
+	root := &segment.Segment{ID: 1, Name: "shop"}
+	for i := range segment.SegmentID(10) {
+		root.Subsegments = append(root.Subsegments, &segment.Segment{Kind: segment.KindNested, ID: 2 + i, Name: "call", Namespace: "remote", StartTime: 1, EndTime: 2})
+	}
+	add(root)
+	for i := range segment.SegmentID(n) {
+		add(&segment.Segment{ID: 100 + i, Name: fmt.Sprint("s", i%5000), ParentID: 2 + i%10, HasParent: true})
+	}
+	tr := trace.Assemble(testTrace, docs)
+	begin := time.Now()
+	list := Contributions(nil, tr)
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("%d contributions took %v", len(list), took)
+	}
+	edges := 0
+	for i := range list {
+		if list[i].Key.IsEdge() && list[i].Key.From.Kind == KindReported {
+			edges++
+		}
+	}
+	if edges != 5000 { // each service answers always the same call
+		t.Errorf("%d calls were counted", edges)
 	}
 }

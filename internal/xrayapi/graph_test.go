@@ -2,8 +2,11 @@ package xrayapi_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -363,4 +366,27 @@ func (n manyMinutes) Minutes(_ context.Context, _ []tracestore.GroupRef, _, _ in
 		}
 	}
 	return nil
+}
+
+// TestRecordedTraceGraph compares a node with what the service answered.
+func TestRecordedTraceGraph(t *testing.T) {
+	var recorded struct {
+		Put     []string
+		Service map[string]any `json:"real_trace_graph_root_service"`
+	}
+	readJSON(t, filepath.Join(shared(t, "corpus/native-aws"), "traced-downstream-missing-summary-and-graph.json"), &recorded)
+	f := serve(t, nil, nil)
+	f.put(t, recorded.Put...)
+	s, err := segment.Parse([]byte(recorded.Put[0]), segment.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, answer := f.post(t, "/TraceGraph", `{"TraceIds":["`+s.TraceID.String()+`"]}`)
+	var got struct{ Services []map[string]any }
+	if err := json.Unmarshal([]byte(answer), &got); err != nil || len(got.Services) != 3 {
+		t.Fatalf("%v in %s", err, answer)
+	}
+	if !reflect.DeepEqual(got.Services[0], recorded.Service) {
+		t.Errorf("the node is\n%v\nrecorded\n%v", got.Services[0], recorded.Service)
+	}
 }
