@@ -570,7 +570,7 @@ func seeds(n int) int {
 // trace against a recount of its documents.
 func TestContributionsEqualRecount(t *testing.T) {
 	total, aliases, late := 0, 0, 0
-	for seed := range uint64(seeds(4000)) {
+	for seed := range uint64(seeds(2500)) {
 		docs := history(rand.New(rand.NewPCG(seed, 1)))
 		if len(docs) == 0 {
 			continue
@@ -684,7 +684,7 @@ func (l ledger) window(t *testing.T, from, to int64) Cells {
 // each time taking away what its trace contributed before, and holds the graph
 // of any window against a recount of all documents.
 func TestCellsEqualRecount(t *testing.T) {
-	for seed := range uint64(seeds(200)) {
+	for seed := range uint64(seeds(120)) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		traces := make([][]trace.Document, 1+rng.IntN(4))
 		for i := range traces {
