@@ -261,8 +261,22 @@ func (c *Cell) Add(o *Contribution, sign int64) {
 	}
 	c.starts.add(rootStart{at: o.Start << unitBits, n: sign})
 	if o.Alias.Name != "" {
-		c.aliases.add(alias{name: o.Alias.Name, typ: o.Alias.Type, n: sign})
+		c.addAlias(o.Alias, sign)
 	}
+}
+
+// addAlias counts an alias. There are few, so that mostly it is known already;
+// a new one must not hold on to the document that its texts refer to.
+func (c *Cell) addAlias(a Alias, n int64) {
+	for i := range c.aliases.list[:min(len(c.aliases.list), 8)] {
+		if known := &c.aliases.list[i]; known.name == a.Name && known.typ == a.Type {
+			if known.n += n; known.n == 0 {
+				c.aliases.sorted = 0
+			}
+			return
+		}
+	}
+	c.aliases.add(alias{name: strings.Clone(a.Name), typ: strings.Clone(a.Type), n: n})
 }
 
 // Merge adds all that o holds.
@@ -453,11 +467,14 @@ func (d *decoder) buckets(list []bucket) []bucket {
 type Cells map[Key]*Cell
 
 // Add adds a contribution to its cell; sign is 1, or -1 to take it away again.
+// The cells do not hold on to the documents that the contribution refers to.
 func (cs Cells) Add(o *Contribution, sign int64) {
 	c := cs[o.Key]
 	if c == nil {
 		c = &Cell{}
-		cs[o.Key] = c
+		k := o.Key
+		k.From.ServiceID, k.To.ServiceID = cloneService(k.From.ServiceID), cloneService(k.To.ServiceID)
+		cs[k] = c
 	}
 	c.Add(o, sign)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
@@ -89,7 +90,7 @@ func appendText(dst []byte, s string) []byte {
 // DecodeKey decodes what Key.AppendBinary wrote. The texts of the key are
 // copies. The error matches ErrKey.
 func DecodeKey(data []byte) (Key, error) {
-	d := decoder{data: data, text: string(data)}
+	d := decoder{data: data}
 	var k Key
 	k.From = d.node()
 	if d.at < len(d.data) {
@@ -118,11 +119,15 @@ func cutService(id trace.ServiceID) trace.ServiceID {
 	return trace.ServiceID{Name: cut(id.Name), Type: cut(id.Type), AccountID: cut(id.AccountID)}
 }
 
+func cloneService(id trace.ServiceID) trace.ServiceID {
+	return trace.ServiceID{Name: strings.Clone(id.Name), Type: strings.Clone(id.Type), AccountID: strings.Clone(id.AccountID)}
+}
+
 // decoder reads encoded keys and cells. After the first thing that is wrong it
 // gives zero values, and bad is set.
 type decoder struct {
 	data []byte
-	text string // a copy of data that all texts share
+	text string // a copy of data that all texts share, made for the first of them
 	at   int
 	bad  bool
 }
@@ -175,7 +180,10 @@ func (d *decoder) string() string {
 		d.bad = true
 		return ""
 	}
-	if d.text == "" && n > 0 {
+	if n == 0 {
+		return ""
+	}
+	if d.text == "" {
 		d.text = string(d.data)
 	}
 	d.at += n

@@ -17,6 +17,7 @@ import (
 
 	"github.com/roentgen-io/roentgen/internal/ingest"
 	"github.com/roentgen-io/roentgen/internal/query"
+	"github.com/roentgen-io/roentgen/internal/servicegraph"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 )
@@ -39,6 +40,13 @@ const (
 type Config struct {
 	Ingester *ingest.Ingester
 	Query    *query.Service
+	// Graph reads the service graph; nil: it is not kept.
+	Graph tracestore.GraphReader
+	// Group finds the groups other than Default; nil: there are none.
+	Group GroupFinder
+	// Selector reads an EntitySelectorExpression; the text of its errors goes to
+	// the caller. nil: expressions are refused as not built yet.
+	Selector func(text string) (servicegraph.Selection, error)
 	// Filter compiles a filter expression for GetTraceSummaries; its errors go
 	// to the caller. nil: expressions are refused as not built yet.
 	Filter func(expression string) (*query.Filter, error)

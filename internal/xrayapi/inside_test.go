@@ -12,6 +12,8 @@ import (
 
 	"github.com/roentgen-io/roentgen/internal/ingest"
 	"github.com/roentgen-io/roentgen/internal/query"
+	"github.com/roentgen-io/roentgen/internal/trace"
+	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 	"github.com/roentgen-io/roentgen/segment"
@@ -23,7 +25,14 @@ func sampleAnswers(t *testing.T) map[string]string {
 	store := memstore.New()
 	in := ingest.New(ingest.Config{Store: store})
 	t.Cleanup(func() { in.Close(); store.Close() })
-	h := New(Config{Ingester: in, Query: query.New(store)})
+	graph := &FakeGraph{}
+	call, err := segment.Parse([]byte(`{"trace_id":"1-6ab384fb-000000000000000000000001","id":"00000000000000a1","name":"till","start_time":1000,"end_time":1002,`+
+		`"subsegments":[{"id":"00000000000000a2","name":"bank","namespace":"remote","start_time":1000,"end_time":1001}]}`), segment.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	graph.Tell(tracestore.GroupRef{}, trace.Assemble(call.TraceID, []trace.Document{{Seq: 1, Put: 1, Received: 1_500_000, Segment: call}}))
+	h := New(Config{Ingester: in, Query: query.New(store), Graph: graph})
 	const doc = `{\"trace_id\":\"1-6ab384fb-000000000000000000000001\",\"id\":\"00000000000000a1\",\"name\":\"till\",\"start_time\":1000,\"end_time\":1002,` +
 		`\"user\":\"ada\",\"annotations\":{\"n\":1,\"s\":\"x\",\"b\":true},\"http\":{\"request\":{\"method\":\"GET\"}},\"aws\":{\"ec2\":{\"instance_id\":\"i-1\",\"availability_zone\":\"z\"}},\"resource_arn\":\"arn:x\"}`
 	answers := map[string]string{}
@@ -37,6 +46,9 @@ func sampleAnswers(t *testing.T) map[string]string {
 		{"/Groups", `{}`},
 		{"/GetGroup", `{"GroupName":"Default"}`},
 		{"/EncryptionConfig", `{}`},
+		{"/TraceGraph", `{"TraceIds":["1-6ab384fb-000000000000000000000001"]}`},
+		{"/ServiceGraph", `{"StartTime":0,"EndTime":2000}`},
+		{"/TimeSeriesServiceStatistics", `{"StartTime":0,"EndTime":2000}`},
 		{"/GetTraceSegmentDestination", `{}`},
 	} {
 		w := httptest.NewRecorder()

@@ -15,6 +15,10 @@ func init() {
 		"GetGroup":                   {name: "GetGroup", input: getGroupInput, serve: (*Handler).getGroup},
 		"EncryptionConfig":           {name: "GetEncryptionConfig", input: emptyInput, serve: (*Handler).getEncryptionConfig},
 		"GetTraceSegmentDestination": {name: "GetTraceSegmentDestination", input: emptyInput, serve: (*Handler).getTraceSegmentDestination},
+
+		"TraceGraph":                  {name: "GetTraceGraph", input: getTraceGraphInput, serve: (*Handler).getTraceGraph},
+		"ServiceGraph":                {name: "GetServiceGraph", input: getServiceGraphInput, serve: (*Handler).getServiceGraph},
+		"TimeSeriesServiceStatistics": {name: "GetTimeSeriesServiceStatistics", input: getTimeSeriesServiceStatisticsInput, serve: (*Handler).getTimeSeriesServiceStatistics},
 	}
 }
 
@@ -34,9 +38,6 @@ var notImplemented = map[string]string{
 	"InsightSummaries":              "GetInsightSummaries",
 	"GetRetrievedTracesGraph":       "GetRetrievedTracesGraph",
 	"SamplingStatisticSummaries":    "GetSamplingStatisticSummaries",
-	"ServiceGraph":                  "GetServiceGraph",
-	"TimeSeriesServiceStatistics":   "GetTimeSeriesServiceStatistics",
-	"TraceGraph":                    "GetTraceGraph",
 	"ListResourcePolicies":          "ListResourcePolicies",
 	"ListRetrievedTraces":           "ListRetrievedTraces",
 	"ListTagsForResource":           "ListTagsForResource",

@@ -225,7 +225,7 @@ func TestSDKErrors(t *testing.T) {
 	if !errors.As(err, &api) || api.ErrorCode() != "ValidationException" || api.ErrorMessage() == "" {
 		t.Errorf("%v", err)
 	}
-	_, err = client.GetServiceGraph(ctx, &xray.GetServiceGraphInput{StartTime: aws.Time(time.Unix(1, 0)), EndTime: aws.Time(time.Unix(2, 0))})
+	_, err = client.GetInsightSummaries(ctx, &xray.GetInsightSummariesInput{StartTime: aws.Time(time.Unix(1, 0)), EndTime: aws.Time(time.Unix(2, 0))})
 	if !errors.As(err, &api) || api.ErrorCode() != "NotImplementedException" {
 		t.Errorf("%v", err)
 	}

@@ -124,7 +124,7 @@ func TestRequests(t *testing.T) {
 
 		{"group by both", "/GetGroup", `{"GroupName":"Default","GroupARN":"x"}`, 400, "InvalidRequestException", invalid("Provide either GroupName or GroupARN")},
 		{"no such group", "/GetGroup", `{"GroupName":"default"}`, 400, "InvalidRequestException", invalid("Group not found")},
-		{"not built", "/ServiceGraph", `{"StartTime":1,"EndTime":2}`, 501, "NotImplementedException", invalid("GetServiceGraph is not built yet in this version of Roentgen")},
+		{"not built", "/InsightSummaries", `{"StartTime":1,"EndTime":2}`, 501, "NotImplementedException", invalid("GetInsightSummaries is not built yet in this version of Roentgen")},
 		{"unknown path", "/Nonsense", `{}`, 404, "UnknownOperationException", ""},
 		{"root", "/", `{}`, 404, "UnknownOperationException", ""},
 		{"wrong case", "/tracesegments", `{}`, 404, "UnknownOperationException", ""},
