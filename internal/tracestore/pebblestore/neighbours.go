@@ -241,7 +241,8 @@ func (n *neighbours) write(batch *pebble.Batch) error {
 		if cap(b.terms) > 1<<10 {
 			b.terms = nil
 		}
-		if b.rows > 2*n.rows && !b.queue {
+		crowded := b.hot != nil && len(b.hot.listed)/8 > maxTerms/2 && b.rows > n.rows/8
+		if (crowded || b.rows > 2*n.rows) && !b.queue {
 			b.queue = true
 			n.overfull = append(n.overfull, b)
 		}
