@@ -69,9 +69,13 @@ from it. Everything is in this one program.`,
 	})
 	root.AddCommand(
 		newDemoCommand(env),
+		newExplainCommand(env),
+		newGraphCommand(env),
+		newGroupCommand(env),
 		newLintCommand(env),
 		newPutCommand(env),
 		newServeCommand(env),
+		newTailCommand(env),
 		newTraceCommand(env),
 		newTracesCommand(env),
 		newBenchCommand(env),
