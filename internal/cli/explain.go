@@ -74,7 +74,7 @@ failed; 2 for a mistake on the command line.`,
 			b.WriteByte('\n')
 		case !answer.Valid:
 			b.WriteString(answer.Error.describe(t, expression) + "\n")
-			if answer.Error.Message != "" {
+			if answer.Error.Line > 0 {
 				writeWrapped(&b, t, styleDim, "  ", "X-Ray's message: "+clean(answer.Error.Message))
 			}
 		default:
@@ -136,7 +136,11 @@ func (a *explainAnswer) print(out io.Writer, t terminal, id string) {
 		if a.Matches != nil && *a.Matches {
 			verdict, style = "matches", styleGreen
 		}
-		fmt.Fprintf(out, "%s %s\n", t.paint(style, verdict), "trace "+id)
+		gap := " "
+		if cells(verdict)+len(" trace ")+len(id) > t.width {
+			gap = "\n"
+		}
+		fmt.Fprintf(out, "%s trace%s%s\n", t.paint(style, verdict), gap, id)
 	}
 	if a.Explanation == nil {
 		return
@@ -239,6 +243,9 @@ func (p *explainPrinter) part(x *explanation, first, below, indent string, depth
 	rest = t.fit(rest, max(width, cells(rest)), true)
 
 	found := clean(x.Found)
+	if found != "" {
+		found = p.g.arrow + " " + found
+	}
 	var left, right []string // the lines of both columns; those on the right in their colours
 	switch {
 	case text == "": // the meaning has the whole line
@@ -280,7 +287,7 @@ func (p *explainPrinter) part(x *explanation, first, below, indent string, depth
 		fmt.Fprintln(p.out, strings.TrimRight(line, " "))
 	}
 	if len(x.Parts) > 0 && depth >= maxExplainDepth {
-		fmt.Fprintln(p.out, t.paint(styleDim, rest+p.g.ellipsis+" deeper parts; --json shows all"))
+		fmt.Fprintln(p.out, t.paint(styleDim, t.fit(rest+p.g.ellipsis+" deeper parts; --json shows all", t.width, false)))
 		return
 	}
 	for i := range x.Parts {

@@ -111,7 +111,12 @@ func (e *invalidExpression) describe(t terminal, expression string) string {
 		if strings.Contains(strings.TrimSpace(expression), "\n") {
 			place = fmt.Sprintf("in line %d, %s", e.Line, place)
 		}
-		fmt.Fprintf(&b, "%s %s\n", t.paint(styleRed, "the expression is not valid"), place)
+		const verdict = "the expression is not valid"
+		gap := " "
+		if cells(verdict+gap+place) > t.width-len("roentgen: ") {
+			gap = "\n  "
+		}
+		fmt.Fprintf(&b, "%s%s%s\n", t.paint(styleRed, verdict), gap, place)
 		b.WriteString(e.point(t, expression))
 		say := func(label, text string) {
 			for i, line := range wrap(clean(text), max(16, t.width-2-cells(label))) {

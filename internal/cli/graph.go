@@ -86,9 +86,10 @@ func newGraphCommand(env *Env) *cobra.Command {
 with what errors, and how long the calls take.
 
 Callees stand under their callers, beginning with the clients. A service that has
-several callers is shown with its own callees once; at its other callers it has
-the sign ↑ (see above), and ↻ where a call leads back to a caller. The numbers
-of a line are those of the calls from the line above it, as the caller saw them.
+several callers is shown with its own callees once, where it is nearest to the
+clients; elsewhere it has the sign ↑ or ↓ (see above, see below), or ↻ where a
+call leads back to a caller. The numbers of a line are those of the calls from
+its caller, as the caller saw them.
 
 ERROR, THROTTLE and FAULT are shares of the calls. AVG is the mean response time;
 P50, P90 and P99 are read from the histogram of response times: the smallest of
@@ -116,7 +117,6 @@ A narrow terminal shows fewer columns; --table gives nodes and edges as tables,
 	cmd.Flags().BoolVar(&all, "all", false, "show every line of a large graph")
 	cmd.Flags().BoolVar(&utc, "utc", false, "show times in UTC")
 	cmd.Flags().IntVar(&columns, "width", 0, "columns to fill (default: those of the terminal)")
-	cmd.MarkFlagsMutuallyExclusive("table", "dot", "json")
 	colourFlag(cmd, &colour)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := newClient(*endpoint)
@@ -127,6 +127,9 @@ A narrow terminal shows fewer columns; --table gives nodes and edges as tables,
 		start, end, err := parseWindow(since, until, now, now)
 		if err != nil {
 			return &exitError{2, err}
+		}
+		if boolInt(asTable)+boolInt(asDot)+boolInt(asJSON) > 1 {
+			return &exitError{2, errors.New("--table, --dot and --json are different outputs; choose one")}
 		}
 		if graphSorts[order] == nil {
 			return &exitError{2, fmt.Errorf("--sort is %s, not %q", graphSortNames, order)}
@@ -246,6 +249,7 @@ type graphNode struct {
 	own     *graphLine   // the numbers of the node itself; nil for clients
 	callees []*graphLine // in the order of --sort
 	callers int
+	via     *graphLine // the line below which its callees are drawn
 	shown   bool
 	onPath  bool // its callees are being drawn
 }

@@ -37,7 +37,7 @@ func (r *graphRow) label() int {
 func (g *graph) draw(out io.Writer, t terminal, all bool) {
 	p := newGraphPrinter(g, out, t)
 	p.title()
-	rows, above, cycle := p.tree()
+	rows := p.tree()
 	hidden := 0
 	if !all && len(rows) > maxLines {
 		hidden = len(rows) - maxLines
@@ -48,11 +48,12 @@ func (g *graph) draw(out io.Writer, t terminal, all bool) {
 		fmt.Fprintln(out, t.paint(styleDim, p.g.ellipsis+" "+plural(hidden, "line")+" more; --all shows them"))
 	}
 	var legend []string
-	if above {
-		legend = append(legend, p.above+" shown above with its callees")
-	}
-	if cycle {
-		legend = append(legend, p.cycle+" leads back to a caller")
+	for _, sign := range []struct{ sign, means string }{
+		{p.above, "its callees are shown above"}, {p.below, "its callees are shown below"}, {p.cycle, "leads back to a caller"},
+	} {
+		if slices.ContainsFunc(rows, func(r graphRow) bool { return r.sign == sign.sign }) {
+			legend = append(legend, sign.sign+" "+sign.means)
+		}
 	}
 	if bar := p.barLegend(); bar != "" {
 		legend = append(legend, bar)
@@ -123,16 +124,23 @@ type graphPrinter struct {
 	out          io.Writer
 	t            terminal
 	g            glyphs
-	above, cycle string
+	above, below string // signs of services whose callees are elsewhere
+	cycle        string
 	bars         [3]string // up to p50, p90 and p99
 	barWidth     int       // 0: there is no room
 	longest      float64   // p99 of the longest bar
 }
 
 func newGraphPrinter(g *graph, out io.Writer, t terminal) *graphPrinter {
-	p := &graphPrinter{graph: g, out: out, t: t, g: unicodeGlyphs, above: "↑", cycle: "↻", bars: [3]string{"█", "▓", "░"}}
+	p := &graphPrinter{graph: g, out: out, t: t, g: unicodeGlyphs, above: "↑", below: "↓", cycle: "↻", bars: [3]string{"█", "▓", "░"}}
 	if t.ascii {
-		p.g, p.above, p.cycle, p.bars = asciiGlyphs, "^", "@", [3]string{"=", "-", "."}
+		p.g, p.above, p.below, p.cycle, p.bars = asciiGlyphs, "^", "v", "@", [3]string{"=", "-", "."}
+	}
+	if t.width < 60 { // narrower lines of the tree leave more room for names
+		for _, s := range []*string{&p.g.tee, &p.g.corner, &p.g.pipe, &p.g.gap} {
+			r := []rune(*s)
+			*s = string(r[0]) + " "
+		}
 	}
 	return p
 }
@@ -167,12 +175,12 @@ func (p *graphPrinter) title() {
 	if clients > 0 {
 		parts = append(parts, plural(int(requests), "request"))
 	}
-	text := strings.Join(parts, p.g.sep)
-	if cells(head)+cells(strings.Join(parts[1:], p.g.sep))+cells(p.g.sep) > p.t.width {
-		writeWrapped(p.out, p.t, "", "", head+p.g.sep+strings.Join(parts[1:], p.g.sep))
-	} else {
-		fmt.Fprintln(p.out, text)
+	plain := head + strings.TrimPrefix(strings.Join(parts, p.g.sep), parts[0])
+	if at := len(parts) - boolInt(clients > 0) - 1; cells(plain) > p.t.width {
+		fmt.Fprintln(p.out, strings.Join(parts[:at], p.g.sep))
+		parts = parts[at:]
 	}
+	fmt.Fprintln(p.out, strings.Join(parts, p.g.sep))
 	fmt.Fprintln(p.out)
 }
 
@@ -195,8 +203,18 @@ func (p *graphPrinter) barLegend() string {
 	return fmt.Sprintf("%s p50  %s p90  %s p99, the longest bar being %s", p.bars[0], p.bars[1], p.bars[2], formatSeconds(p.longest))
 }
 
-// tree arranges the graph from the clients down.
-func (p *graphPrinter) tree() (rows []graphRow, above, cycle bool) {
+// tree arranges the graph from the clients down. Each service stands below the
+// caller that is nearest to the clients; other callers refer to it.
+func (p *graphPrinter) tree() (rows []graphRow) {
+	// reach finds what lines lead to, the nearest first.
+	reach := func(lines []*graphLine) {
+		for queue := lines; len(queue) > 0; queue = queue[1:] {
+			if n := queue[0].to; n.via == nil {
+				n.via = queue[0]
+				queue = append(slices.Clip(queue), n.callees...)
+			}
+		}
+	}
 	var walk func(l *graphLine, first, below string)
 	callees := func(list []*graphLine, below string) {
 		for i, l := range list {
@@ -212,12 +230,14 @@ func (p *graphPrinter) tree() (rows []graphRow, above, cycle bool) {
 		row := graphRow{lead: first, name: displayName(n), kind: displayType(n), plain: n.State != "active", line: l}
 		switch {
 		case n.onPath:
-			row.sign, cycle = p.cycle, true
-		case n.shown:
-			row.sign, above = p.above, true
+			row.sign = p.cycle
+		case n.shown && len(n.callees) > 0:
+			row.sign = p.above
+		case n.via != l && len(n.callees) > 0:
+			row.sign = p.below
 		}
 		rows = append(rows, row)
-		if n.shown {
+		if n.via != l {
 			return
 		}
 		n.shown, n.onPath = true, true
@@ -232,11 +252,11 @@ func (p *graphPrinter) tree() (rows []graphRow, above, cycle bool) {
 	for _, n := range p.nodes {
 		if n.client() {
 			outside = append(outside, n.callees...)
-			n.shown = true
 		}
 	}
 	if len(outside) > 0 {
 		slices.SortStableFunc(outside, p.less)
+		reach(outside)
 		rows = append(rows, graphRow{name: "clients", plain: true})
 		callees(outside, "")
 	}
@@ -248,16 +268,18 @@ func (p *graphPrinter) tree() (rows []graphRow, above, cycle bool) {
 		func(*graphNode) bool { return true },
 	} {
 		for _, n := range p.nodes {
-			if !n.shown && entry(n) {
-				l := n.own
-				if l == nil {
-					l = &graphLine{to: n}
-				}
-				walk(l, "", "")
+			if n.via != nil || n.client() || !entry(n) {
+				continue
 			}
+			l := n.own
+			if l == nil {
+				l = &graphLine{to: n}
+			}
+			reach([]*graphLine{l})
+			walk(l, "", "")
 		}
 	}
-	return rows, above, cycle
+	return rows
 }
 
 // graphColumn is a column of numbers.
@@ -390,7 +412,7 @@ func (p *graphPrinter) label(r *graphRow, columns int) string {
 	t := p.t
 	lead := r.lead
 	// Deep trees: keep room for the name, drop the inner part of the lines.
-	if keep := max(0, columns-12); cells(lead) > keep {
+	if keep := columns - min(14, max(8, columns/2)); cells(lead) > keep {
 		lead = t.fit(lead, keep, true)
 	}
 	room := columns - cells(lead)

@@ -86,6 +86,9 @@ that arrive, as roentgen tail shows them.`,
 		if err != nil {
 			return err
 		}
+		if follow && until != "" {
+			return &exitError{2, errors.New("--follow has no end; leave out --until")}
+		}
 		now := time.Now()
 		start, end, err := parseWindow(since, until, now, now.Add(time.Minute))
 		if err != nil {
@@ -96,9 +99,6 @@ that arrive, as roentgen tail shows them.`,
 		}
 		if limit < 1 {
 			return &exitError{2, fmt.Errorf("--limit must be at least 1")}
-		}
-		if follow && until != "" {
-			return &exitError{2, errors.New("--follow has no end; leave out --until")}
 		}
 		t := newTerminal(env.Stdout, env, colour, columns)
 		location := time.Local
@@ -314,6 +314,8 @@ func tracesRow(t terminal, when, took, status, entry, request, services, id, sty
 			left -= 10
 		}
 		cells += "  " + t.fit(request, min(60, left-2), true)
+	} else if left >= 8 {
+		cells += "  " + t.fit(entry, left-2, true)
 	}
 	return cells + "  " + id
 }
