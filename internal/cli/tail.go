@@ -105,25 +105,16 @@ type followed struct {
 	flags    int // what had gone wrong when it was shown
 }
 
-// The reasons for which more of a trace is to come.
-const (
-	openRunning = 1 << iota
-	openPartial
-	openRootless
-)
-
+// state returns, as sets, for which reasons more of s is to come and what went
+// wrong.
 func (s *summary) state() (open, flags int) {
-	for i, set := range []bool{s.InProgress, s.IsPartial, s.EntryPoint == nil || s.OrphanOnly} {
-		if set {
-			open |= 1 << i
+	set := func(bits ...bool) (n int) {
+		for i, bit := range bits {
+			n |= boolInt(bit) << i
 		}
+		return n
 	}
-	for i, set := range []bool{s.HasFault, s.HasError, s.HasThrottle} {
-		if set {
-			flags |= 1 << i
-		}
-	}
-	return open, flags
+	return set(s.InProgress, s.IsPartial, s.EntryPoint == nil || s.OrphanOnly), set(s.HasFault, s.HasError, s.HasThrottle)
 }
 
 func newFollower(env *Env, c *client, out, err terminal, o followOptions) *follower {
@@ -137,6 +128,7 @@ func (f *follower) note(text string) {
 
 var (
 	errFollowed = errors.New("the limit is reached")
+	errLine     = errors.New("a line of the answer cannot be read")
 	errSilence  = errors.New("nothing came for a while")
 )
 
@@ -170,13 +162,11 @@ func (f *follower) run(ctx context.Context, history func() error) error {
 		})
 		var unprintable writeError
 		var refusal *apiError
+		if ctx.Err() != nil || errors.Is(err, errFollowed) || errors.Is(err, syscall.EPIPE) && errors.As(err, &unprintable) {
+			return nil //nolint:nilerr // Ctrl-C, the limit, and a reader who has enough are good ends
+		}
 		switch {
-		case ctx.Err() != nil || errors.Is(err, errFollowed):
-			return nil
 		case errors.As(err, &unprintable):
-			if errors.Is(err, syscall.EPIPE) {
-				return nil
-			}
 			return fmt.Errorf("cannot write the output: %w", unprintable.error)
 		case errors.As(err, &refusal) && refusal.Status < 500 && refusal.Status != http.StatusTooManyRequests:
 			if refusal.Status == http.StatusNotFound {
@@ -231,10 +221,19 @@ func (f *follower) follow(ctx context.Context, opened func(*http.Response) error
 	silence.Reset(streamSilence)
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxStreamLine)
+	var unreadable error // the last line, which may only be cut off
 	for lines.Scan() {
 		silence.Reset(streamSilence)
 		f.lastRow = time.Now()
-		if err := f.line(lines.Bytes()); err != nil {
+		if unreadable != nil {
+			f.note(unreadable.Error())
+		}
+		unreadable = nil
+		err := f.line(lines.Bytes())
+		switch {
+		case errors.Is(err, errLine):
+			unreadable = err
+		case err != nil:
 			return err
 		}
 	}
@@ -255,7 +254,7 @@ func (f *follower) line(line []byte) error {
 		Missed int
 	}
 	if err := json.Unmarshal(line, &s); err != nil {
-		return fmt.Errorf("a line of the stream cannot be read: %w", err)
+		return fmt.Errorf("%w: %w", errLine, err)
 	}
 	if s.Missed > 0 {
 		advice := ""
