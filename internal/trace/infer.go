@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/roentgen-io/roentgen/segment"
 )
@@ -294,17 +293,5 @@ func appendKey(dst []byte, key string) []byte {
 	if last := dst[len(dst)-1]; last != '{' {
 		dst = append(dst, ',')
 	}
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	for _, r := range key { // broken UTF-8 comes as U+FFFD
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case r < 0x20:
-			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-		default:
-			dst = utf8.AppendRune(dst, r)
-		}
-	}
-	return append(dst, '"', ':')
+	return append(segment.AppendString(dst, key), ':')
 }

@@ -209,19 +209,19 @@ func (im *importing) add(r *segment.Refusal, line int) {
 	}
 	im.listed++
 	dst := append(im.list, `{"Detail":`...)
-	dst = xrayapi.AppendString(dst, r.Detail)
+	dst = segment.AppendString(dst, r.Detail)
 	dst = append(dst, `,"ErrorCode":`...)
-	dst = xrayapi.AppendString(dst, string(r.Code))
+	dst = segment.AppendString(dst, string(r.Code))
 	dst = append(dst, `,"Id":`...)
 	if r.HasID {
-		dst = xrayapi.AppendString(dst, r.ID)
+		dst = segment.AppendString(dst, r.ID)
 	} else {
 		dst = append(dst, "null"...)
 	}
 	dst = append(dst, `,"Line":`...)
 	dst = strconv.AppendInt(dst, int64(line), 10)
 	dst = append(dst, `,"Message":`...)
-	dst = xrayapi.AppendString(dst, r.Message)
+	dst = segment.AppendString(dst, r.Message)
 	dst = append(dst, `,"Remedy":`...)
-	im.list = append(xrayapi.AppendString(dst, r.Remedy), '}')
+	im.list = append(segment.AppendString(dst, r.Remedy), '}')
 }

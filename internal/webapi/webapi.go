@@ -184,7 +184,7 @@ func appendDocuments(dst []byte, docs []trace.SegmentDocument) []byte {
 		dst = append(dst, `{"Document":`...)
 		dst = append(dst, d.Document...)
 		dst = append(dst, `,"Id":`...)
-		dst = append(xrayapi.AppendString(dst, d.ID), '}')
+		dst = append(segment.AppendString(dst, d.ID), '}')
 	}
 	return append(dst, ']')
 }
@@ -338,14 +338,14 @@ func (h *handler) deadLetters(w http.ResponseWriter, r *http.Request) error {
 			if value == "" {
 				dst = append(dst, "null"...)
 			} else {
-				dst = xrayapi.AppendString(dst, value)
+				dst = segment.AppendString(dst, value)
 			}
 		}
 		dst = append(dst, `{"Code":`...)
-		dst = xrayapi.AppendString(dst, l.Code)
+		dst = segment.AppendString(dst, l.Code)
 		text("Detail", l.Detail)
 		dst = append(dst, `,"Document":`...)
-		dst = xrayapi.AppendStringBytes(dst, l.Document)
+		dst = segment.AppendStringBytes(dst, l.Document)
 		text("Id", l.ID)
 		text("Message", l.Message)
 		dst = append(dst, `,"N":`...)
