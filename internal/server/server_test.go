@@ -27,6 +27,7 @@ import (
 	"github.com/roentgen-io/roentgen/internal/telemetry"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
+	"github.com/roentgen-io/roentgen/test/process"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -313,7 +314,7 @@ func TestStoreErrors(t *testing.T) {
 func TestOpenFails(t *testing.T) {
 	var used string
 	_, err := Start(t.Context(), Config{
-		Settings: settings(func(c *config.Config) { used = freePort(t); c.Listen = used }),
+		Settings: settings(func(c *config.Config) { used = process.FreeAddress(t); c.Listen = used }),
 		OpenStore: func(context.Context, *config.Config, *slog.Logger, prometheus.Registerer) (tracestore.Store, error) {
 			return nil, tracestore.ErrLocked
 		},
@@ -333,20 +334,10 @@ func TestOpenFails(t *testing.T) {
 	p.Close()
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // TestWhileOpening asks while the store opens: health and metrics are answered,
 // readiness tells what is missing, the API waits and datagrams are kept.
 func TestWhileOpening(t *testing.T) {
-	address := freePort(t)
+	address := process.FreeAddress(t)
 	open := make(chan struct{})
 	type result struct {
 		s   *Server
@@ -457,9 +448,13 @@ func TestCloseFinishes(t *testing.T) {
 			status, _, _ := do(t, "POST", s.URL()+"/TraceSegments", putBody(document(i)))
 			statuses <- status
 		}()
+	}
+	// A connection on which no request has begun would be closed without an answer.
+	eventually(t, "all puts are under way", func() bool { return store.writing.Load() == n })
+	for i := range n {
 		sendUDP(t, s, document(100+i))
 	}
-	eventually(t, "puts are under way", func() bool { return store.writing.Load() > n })
+	eventually(t, "datagrams are under way", func() bool { return store.writing.Load() > n })
 	closed := make(chan error)
 	go func() { closed <- s.Close(context.Background()) }()
 	eventually(t, "readiness is withdrawn", func() bool { return len(s.health.Missing()) > 0 })

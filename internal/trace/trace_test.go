@@ -3,8 +3,6 @@ package trace
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -215,28 +213,4 @@ func printRow(out *strings.Builder, r *Row) {
 			line("%s: %q", l.name, l.list)
 		}
 	}
-}
-
-// shared returns a folder of the shared material beside the repository, or
-// skips the test when it is not there.
-func shared(t *testing.T, folder string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the package")
-		}
-		dir = filepath.Dir(dir)
-	}
-	dir = filepath.Join(dir, "..", "shared", folder)
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("SKIPPED: ../shared is not here: %v", err)
-	}
-	return dir
 }

@@ -3,12 +3,12 @@ package xrayapi
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
 	"testing"
 
+	"github.com/roentgen-io/roentgen/internal/sharedtest"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 )
 
@@ -35,10 +35,9 @@ type serviceModel struct {
 
 func readModel(t *testing.T) *serviceModel {
 	t.Helper()
-	path := filepath.Join("..", "..", "..", "shared", "spec", "xray-botocore-service-2.json")
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(sharedtest.Path(t, "spec/xray-botocore-service-2.json"))
 	if err != nil {
-		t.Skipf("SKIPPED: ../shared is not here: %v", err)
+		t.Fatal(err)
 	}
 	var m serviceModel
 	if err := json.Unmarshal(text, &m); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/roentgen-io/roentgen/internal/query"
+	"github.com/roentgen-io/roentgen/internal/sharedtest"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/xrayapi"
 )
@@ -53,7 +54,7 @@ func (e *exchange) play(t *testing.T, f *fixture, path string) {
 // bytes that the service answered with.
 func TestRecordedPuts(t *testing.T) {
 	var calls []exchange
-	readJSON(t, filepath.Join(shared(t, "corpus/native-aws"), "puttracesegments-validation-matrix.json"), &calls)
+	readJSON(t, filepath.Join(sharedtest.Path(t, "corpus/native-aws"), "puttracesegments-validation-matrix.json"), &calls)
 	if len(calls) < 7 {
 		t.Fatalf("%d calls", len(calls))
 	}
@@ -67,7 +68,7 @@ func TestRecordedPuts(t *testing.T) {
 
 func TestRecordedReads(t *testing.T) {
 	var calls []exchange
-	readJSON(t, filepath.Join(shared(t, "corpus/native-aws"), "batchgettraces-assembly-and-in-progress-sequence.json"), &calls)
+	readJSON(t, filepath.Join(sharedtest.Path(t, "corpus/native-aws"), "batchgettraces-assembly-and-in-progress-sequence.json"), &calls)
 	f := serve(t, nil, nil)
 	paths := map[string]string{"PutTraceSegments": "/TraceSegments", "BatchGetTraces": "/Traces"}
 	for _, e := range calls {
@@ -77,7 +78,7 @@ func TestRecordedReads(t *testing.T) {
 
 func TestRecordedGroups(t *testing.T) {
 	var calls []exchange
-	readJSON(t, filepath.Join(shared(t, "corpus/native-aws"), "groups-edge-matrix.json"), &calls)
+	readJSON(t, filepath.Join(sharedtest.Path(t, "corpus/native-aws"), "groups-edge-matrix.json"), &calls)
 	f := serve(t, nil, func(c *xrayapi.Config) { c.Region = "us-west-2" })
 	played := 0
 	for _, e := range calls {
@@ -97,7 +98,7 @@ func TestRecordedSummary(t *testing.T) {
 		Put     []string
 		Summary map[string]json.RawMessage `json:"real_summary_extract"`
 	}
-	readJSON(t, filepath.Join(shared(t, "corpus/native-aws"), "traced-downstream-missing-summary-and-graph.json"), &rec)
+	readJSON(t, filepath.Join(sharedtest.Path(t, "corpus/native-aws"), "traced-downstream-missing-summary-and-graph.json"), &rec)
 	f := serve(t, nil, nil)
 	f.put(t, rec.Put...)
 	_, _, answer := f.post(t, "/TraceSummaries", `{"StartTime":1790159365,"EndTime":1790159366}`)
@@ -115,7 +116,7 @@ func TestRecordedSummary(t *testing.T) {
 
 // TestRecordedRequests sends what real SDKs send, headers and all.
 func TestRecordedRequests(t *testing.T) {
-	dir := shared(t, "corpus/api-requests")
+	dir := sharedtest.Path(t, "corpus/api-requests")
 	files, _ := filepath.Glob(filepath.Join(dir, "*", "*.json"))
 	if len(files) < 20 {
 		t.Fatalf("%d files", len(files))
