@@ -186,9 +186,13 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 			refused = append(refused, newLetter(now, from, text, r))
 		}
 	}
+	limits := in.cfg.Limits
 	for i, doc := range docs {
 		at = i
-		segment.ParseAll(doc, in.cfg.Limits, accept, refuse)
+		// The bound of one array is the bound of all arrays of a put: each element
+		// that is refused costs an answer of a hundred times its size.
+		limits.ArrayDocuments = max(1, segment.MaxArrayDocuments-len(records)-len(report.Refusals))
+		segment.ParseAll(doc, limits, accept, refuse)
 	}
 
 	if len(records) > 0 {
