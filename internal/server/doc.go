@@ -20,5 +20,7 @@
 // for 2 minutes between requests, and at most 4,096 of them are open at once;
 // more are answered 503. A request's body may keep us waiting for 30 s and one
 // second more for each 16 KB that came; the same holds for a client that reads
-// its answer slowly. What the server itself takes is not counted.
+// its answer slowly. What the server itself takes is not counted. Of a body that
+// is too large the rest is read and thrown away for up to 5 s after the answer,
+// so that clients which send everything before they read get to see it.
 package server
