@@ -58,6 +58,7 @@ from it. Everything is in this one program.`,
 		Version:       build(env).Version,
 	}
 	root.SetVersionTemplate("roentgen {{.Version}}\n")
+	plainUsage(root)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
