@@ -189,9 +189,9 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 	limits := in.cfg.Limits
 	for i, doc := range docs {
 		at = i
-		// The bound of one array is the bound of all arrays of a put: each element
-		// that is refused costs an answer of a hundred times its size.
-		limits.ArrayDocuments = max(1, segment.MaxArrayDocuments-len(records)-len(report.Refusals))
+		// What one array may cost all arrays of a put may: an element that is refused
+		// takes a hundred times its own size, in memory and in the answer.
+		limits.ArrayDocuments = max(1, segment.MaxArrayDocuments-len(report.Refusals))
 		segment.ParseAll(doc, limits, accept, refuse)
 	}
 
