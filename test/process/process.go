@@ -37,7 +37,7 @@ var build struct {
 func Main(m *testing.M) int {
 	status := m.Run()
 	if build.dir != "" {
-		os.RemoveAll(build.dir)
+		_ = os.RemoveAll(build.dir) // what stays is in the temporary folder
 	}
 	return status
 }
@@ -140,7 +140,7 @@ func Start(t testing.TB, address string, args ...string) *Server {
 			return s
 		}
 		if time.Since(begin) > readyWithin {
-			s.cmd.Process.Signal(syscall.SIGQUIT) // shows where it hangs
+			_ = s.cmd.Process.Signal(syscall.SIGQUIT) // shows where it hangs
 			time.Sleep(time.Second)
 			t.Fatalf("roentgen is not ready after %v:\n%s", readyWithin, s.Output)
 		}
@@ -162,7 +162,7 @@ func Launch(t testing.TB, args ...string) *Server {
 		t.Fatal(err)
 	}
 	go func() {
-		s.cmd.Wait()
+		_ = s.cmd.Wait() // ProcessState tells how it ended
 		close(s.exited)
 	}()
 	t.Cleanup(s.Kill)
@@ -210,6 +210,6 @@ func (s *Server) Wait(t testing.TB) *os.ProcessState {
 
 // Kill ends the process as kill -9 does, and waits until it is gone.
 func (s *Server) Kill() {
-	s.cmd.Process.Kill()
+	_ = s.cmd.Process.Kill() // it may have ended already
 	<-s.exited
 }
