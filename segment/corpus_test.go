@@ -3,38 +3,14 @@ package segment
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-)
 
-// corpusDir finds the corpus of real documents, which is kept beside the
-// repository and not in it. The tests over it are skipped where it is not.
-func corpusDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = filepath.Dir(dir)
-	}
-	shared := filepath.Join(filepath.Dir(dir), "shared")
-	if _, err := os.Stat(filepath.Join(shared, "corpus", "INDEX.md")); errors.Is(err, fs.ErrNotExist) {
-		t.Skip("SKIPPED: ../shared is not here: the corpus of real documents is not tested")
-	}
-	return filepath.Join(shared, "corpus")
-}
+	"github.com/roentgen-io/roentgen/internal/sharedtest"
+)
 
 // corpusRow is a line of the corpus's index.
 type corpusRow struct{ file, kind, shows, verdict string }
@@ -71,7 +47,7 @@ var corpusRefusedAnyway = map[string]Code{
 const corpusNested = "aws-xray-developer-guide/xray-api-segmentdocuments--12-subsegment-with-an-sql-query.json"
 
 func TestCorpusDocuments(t *testing.T) {
-	dir := corpusDir(t)
+	dir := sharedtest.Path(t, "corpus")
 	tested := map[string]int{}
 	for _, row := range corpusRows(t, dir) {
 		switch row.kind {
@@ -249,7 +225,7 @@ type exchange struct {
 
 func readExchanges(t *testing.T, file string) []exchange {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(corpusDir(t), file))
+	text, err := os.ReadFile(filepath.Join(sharedtest.Path(t, "corpus"), file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +305,7 @@ func TestCorpusDocumentForm(t *testing.T) {
 
 // TestCorpusCollectorDocuments reads what the OpenTelemetry collector's exporter sends.
 func TestCorpusCollectorDocuments(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(corpusDir(t), "otlp/collector-awsxrayexporter/*.json"))
+	files, err := filepath.Glob(filepath.Join(sharedtest.Path(t, "corpus"), "otlp/collector-awsxrayexporter/*.json"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no files: %v", err)
 	}
@@ -361,7 +337,7 @@ func TestCorpusCollectorDocuments(t *testing.T) {
 // those of the SDKs' own exchanges are accepted, invalid ones refused. An odd
 // one is accepted when it holds a trace id of version 1 and no malformed Parent.
 func TestCorpusTraceHeaders(t *testing.T) {
-	dir := corpusDir(t)
+	dir := sharedtest.Path(t, "corpus")
 	text, err := os.ReadFile(filepath.Join(dir, "trace-headers.txt"))
 	if err != nil {
 		t.Fatal(err)

@@ -2,10 +2,13 @@ package segment
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 	"sync"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // AppendDocument appends s in the form in which the X-Ray service gives
@@ -24,7 +27,7 @@ func (s *Segment) AppendDocument(dst []byte) []byte {
 	dst = append(dst, `{"id":"`...)
 	dst = s.ID.append(dst)
 	dst = append(dst, `","name":`...)
-	dst = appendQuoted(dst, s.Name)
+	dst = AppendString(dst, s.Name)
 	dst = append(dst, `,"start_time":`...)
 	dst = AppendJavaDouble(dst, s.StartTime)
 	if s.Kind != KindNested {
@@ -91,7 +94,7 @@ func appendText(dst []byte, key, text string) []byte {
 		return dst
 	}
 	dst = append(dst, key...)
-	return appendQuoted(dst, text)
+	return AppendString(dst, text)
 }
 
 func appendPart(dst []byte, key string, part Raw, where place) []byte {
@@ -157,15 +160,35 @@ func parsesTo(text []byte, f float64) bool {
 	return err == nil && got == f
 }
 
-// appendQuoted appends s as a JSON string with only the escapes that JSON
-// demands, in the short forms where there are any. Invalid UTF-8 becomes U+FFFD.
-func appendQuoted(dst []byte, s string) []byte {
+// AppendString appends s as a JSON string with only the escapes that JSON
+// demands, in the short forms where there are any. Invalid UTF-8 becomes U+FFFD,
+// one for each byte that is wrong.
+func AppendString(dst []byte, s string) []byte {
+	return AppendStringBytes(dst, unsafe.Slice(unsafe.StringData(s), len(s)))
+}
+
+// AppendStringBytes is AppendString for a text in bytes, which it only reads.
+func AppendStringBytes(dst, s []byte) []byte {
 	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); {
+	from, i := 0, 0 // from: start of what was not copied yet
+	for {
+		for i+8 <= len(s) {
+			w := binary.LittleEndian.Uint64(s[i:])
+			quote, slash := w^'"'*ones, w^'\\'*ones
+			// The lowest bit of each part is exact, so that of their sum is too.
+			m := ((quote-ones)&^quote | (slash-ones)&^slash | (w-0x20*ones)&^w | w) & highs
+			if m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+				break
+			}
+			i += 8
+		}
+		if i >= len(s) {
+			break
+		}
 		c := s[i]
 		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
+			r, n := utf8.DecodeRune(s[i:])
 			if r == utf8.RuneError && n == 1 {
 				dst = append(dst, s[from:i]...)
 				dst = utf8.AppendRune(dst, r)
@@ -286,7 +309,7 @@ func (w *rewriter) text(i int) int {
 	if isPlain(body) {
 		w.dst = append(w.dst, w.src[i:end]...)
 	} else {
-		w.dst = appendQuoted(w.dst, decodeString(body))
+		w.dst = AppendString(w.dst, decodeString(body))
 	}
 	return end
 }

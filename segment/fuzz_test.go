@@ -226,3 +226,20 @@ func FuzzTraceHeader(f *testing.F) {
 		}
 	})
 }
+
+func FuzzAppendString(f *testing.F) {
+	f.Add("plain")
+	f.Add("q\"\\\n\x00\x1f\u20ac\U0001F600\xff\xc3")
+	f.Add(strings.Repeat("x", 17) + "\x80")
+	f.Add("seven..\"eight...\\nine....\x1f\x7f")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := AppendString(nil, s)
+		var back string
+		if !utf8.Valid(got) {
+			t.Fatalf("%q gives invalid UTF-8", s)
+		}
+		if err := json.Unmarshal(got, &back); err != nil || back != strings.ToValidUTF8(s, "\uFFFD") && back != string([]rune(s)) {
+			t.Fatalf("%q gives %s, read back as %q (%v)", s, got, back, err)
+		}
+	})
+}

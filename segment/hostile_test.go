@@ -179,10 +179,10 @@ func TestManyDocuments(t *testing.T) {
 		ParseAll([]byte(doc), Limits{}, func([]byte, *Segment) { accepted++ }, func(_ []byte, r *Refusal) { refused, last = refused+1, r })
 		return accepted, refused, last
 	}
-	if a, r, last := count("[" + strings.Repeat("0,", maxArrayDocuments-1) + "0]"); a != 0 || r != maxArrayDocuments || last.Path != "[99999]" {
+	if a, r, last := count("[" + strings.Repeat("0,", MaxArrayDocuments-1) + "0]"); a != 0 || r != MaxArrayDocuments || last.Path != "[99999]" {
 		t.Errorf("%d accepted, %d refused, the last %+v", a, r, last)
 	}
-	if a, r, last := count("[" + strings.Repeat("0,", maxArrayDocuments) + "0]"); a != 0 || r != 1 || last.Code != CodeParseError {
+	if a, r, last := count("[" + strings.Repeat("0,", MaxArrayDocuments) + "0]"); a != 0 || r != 1 || last.Code != CodeParseError {
 		t.Errorf("%d accepted, %d refused, the last %+v", a, r, last)
 	}
 	if a, r, _ := count("[" + documentWith("") + strings.Repeat(","+documentWith(""), 5000) + "]"); a != 5001 || r != 0 {

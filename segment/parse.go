@@ -69,6 +69,9 @@ type Limits struct {
 	// Depth is the number of levels of objects and arrays. 0 means 1,000; the most
 	// is 10,000. Deeper documents are refused with ParseError.
 	Depth int
+	// ArrayDocuments is how many documents a top-level array may hold. 0 means
+	// MaxArrayDocuments, which is the most. Longer arrays are refused as a whole.
+	ArrayDocuments int
 	// RefuseArrays makes ParseAll refuse a top-level array of documents, as AWS does.
 	RefuseArrays bool
 }
@@ -77,11 +80,12 @@ const (
 	defaultDocumentBytes = 16 << 20
 	defaultDepth         = 1000
 	maxDocumentBytes     = 1 << 30 // spans are 32 bits wide
-	// maxArrayDocuments bounds the answers that one text can cause: an array of
-	// zeros would otherwise be refused some million times.
-	maxArrayDocuments = 100_000
-	maxNameRunes      = 200
+	maxNameRunes         = 200
 )
+
+// MaxArrayDocuments bounds the answers that one text can cause: an array of
+// zeros would otherwise be refused some million times.
+const MaxArrayDocuments = 100_000
 
 func (l Limits) documentBytes() int {
 	if l.DocumentBytes <= 0 {
@@ -95,6 +99,13 @@ func (l Limits) depth() int {
 		return defaultDepth
 	}
 	return min(l.Depth, maxDepth)
+}
+
+func (l Limits) arrayDocuments() int {
+	if l.ArrayDocuments <= 0 {
+		return MaxArrayDocuments
+	}
+	return min(l.ArrayDocuments, MaxArrayDocuments)
 }
 
 // Parse reads and checks one document that is an object. The error is a
@@ -118,7 +129,7 @@ func Parse(doc []byte, lim Limits) (*Segment, error) {
 
 // ParseAll reads one document text. An array of documents is taken apart, each
 // element on its own; an empty array is refused, as the service does, and so is
-// one of more than 100,000 elements. An array whose text is no JSON is refused
+// one of more elements than Limits.ArrayDocuments. An array whose text is no JSON is refused
 // as a whole.
 //
 // For each document found accept is called with its own text (trailing NULs and
@@ -174,8 +185,8 @@ func ParseAll(doc []byte, lim Limits, accept func(text []byte, s *Segment), refu
 		array.Remedy = "send an object, or an array of objects"
 		refuse(text, array)
 		return
-	case n > maxArrayDocuments:
-		array.Detail = fmt.Sprintf("the array has %d elements; at most %d documents are taken at once", n, maxArrayDocuments)
+	case n > lim.arrayDocuments():
+		array.Detail = fmt.Sprintf("the array has %d elements where at most %d are taken", n, lim.arrayDocuments())
 		array.Remedy = "send the documents in smaller arrays, or one by one"
 		refuse(text, array)
 		return

@@ -99,6 +99,29 @@ func TestAppendJavaDouble(t *testing.T) {
 	}
 }
 
+func TestAppendString(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                            `""`,
+		"plain":                       `"plain"`,
+		"a\"b\\c":                     `"a\"b\\c"`,
+		"line\n\ttab\x01":             `"line\n\ttab\u0001"`,
+		"\b\f\r\x1f\x7f\u2028</>&":    "\"\\b\\f\\r\\u001F\x7f\u2028</>&\"",
+		"née \U0001f6cd":              "\"née \U0001f6cd\"",
+		"bad\xff.\xc3":                "\"bad\ufffd.\ufffd\"",
+		"torn \xe2\x82, whole \u20ac": "\"torn \ufffd\ufffd, whole \u20ac\"",
+		"\ufffd":                      "\"\ufffd\"",
+	} {
+		// Eight bytes are looked at together: let each stand at every place of them.
+		for n := range 17 {
+			pad := strings.Repeat("x", n)
+			want := `"` + pad + want[1:len(want)-1] + pad + `"`
+			if got := string(AppendString(nil, pad+in+pad)); got != want {
+				t.Errorf("%q: got %s, want %s", pad+in+pad, got, want)
+			}
+		}
+	}
+}
+
 func TestPosition(t *testing.T) {
 	doc := []byte("ab\ncd\n\nx")
 	for _, c := range []struct{ offset, line, column int }{

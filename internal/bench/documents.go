@@ -17,6 +17,21 @@ import (
 // service that calls four others.
 const DocumentsPerTrace = 5
 
+// One trace of RareEvery comes from RareService, whose segments have the
+// annotation RareKey: what searches look for.
+const (
+	RareEvery   = 20_000
+	RareService = "ledger"
+	RareKey     = "needle"
+)
+
+// sets is how many sets of templates a load is made from. One of them has the
+// annotation CommonKey.
+const (
+	templateSets = 256
+	CommonKey    = "wave"
+)
+
 const hexDigits = "0123456789abcdef"
 
 // template is a document text whose ids and times are patched before each use.
@@ -45,10 +60,24 @@ func Templates(n, size int, escaped bool, seed uint64) [][]*template {
 	sets := make([][]*template, n)
 	for i := range sets {
 		for k := range DocumentsPerTrace {
-			sets[i] = append(sets[i], newTemplate(rng, k, size, escaped))
+			extra := ""
+			if i == 0 && k == 0 {
+				extra = `,"` + CommonKey + `":true`
+			}
+			sets[i] = append(sets[i], newTemplate(rng, services[k%len(services)], extra, k, size, escaped))
 		}
 	}
 	return sets
+}
+
+// rareSet is the templates of a rare trace: RareService in front, the others behind.
+func rareSet(size int, escaped bool, seed uint64) []*template {
+	rng := rand.New(rand.NewPCG(seed, uint64(size)+1))
+	set := []*template{newTemplate(rng, RareService, `,"`+RareKey+`":true`, 0, size, escaped)}
+	for k := 1; k < DocumentsPerTrace; k++ {
+		set = append(set, newTemplate(rng, services[k%len(services)], "", k, size, escaped))
+	}
+	return set
 }
 
 var services = []string{"gateway", "catalogue", "cart", "payments", "orders"}
@@ -57,8 +86,9 @@ var words = strings.Fields(`order item customer basket price stock warehouse par
 	token request payload region shard replica leader follower queue topic partition offset retry deadline budget
 	cache miss hit evict renew lease grant revoke policy tenant plan trial active suspended region north south east west`)
 
-func newTemplate(rng *rand.Rand, k, size int, escaped bool) *template {
-	name := services[k%len(services)]
+// newTemplate makes the template of a document of the service name, the k-th of
+// its trace; extra are further annotations, such as `,"a":1`.
+func newTemplate(rng *rand.Rand, name, extra string, k, size int, escaped bool) *template {
 	var b strings.Builder
 	fmt.Fprintf(&b, `{"trace_id":"%s","id":"%s","name":"%s","start_time":%s,"end_time":%s`, markTrace, markID, name, markStart, markEnd)
 	if k > 0 {
@@ -74,11 +104,11 @@ func newTemplate(rng *rand.Rand, k, size int, escaped bool) *template {
 			b.WriteString(`,"error":true`)
 		}
 		fmt.Fprintf(&b, `,"origin":"AWS::ECS::Container","aws":{"account_id":"123456789012","ecs":{"container":"%s-%x"},"xray":{"sdk":"X-Ray for Go","sdk_version":"1.8.5"}}`, name, rng.Uint32())
-		fmt.Fprintf(&b, `,"annotations":{"tenant":"t-%d","plan":"%s","value":%d}`, rng.IntN(2000), words[rng.IntN(len(words))], rng.IntN(1000))
+		fmt.Fprintf(&b, `,"annotations":{"tenant":"t-%d","plan":"%s","value":%d%s}`, rng.IntN(2000), words[rng.IntN(len(words))], rng.IntN(1000), extra)
 		fmt.Fprintf(&b, `,"subsegments":[{"id":"%s","name":"DynamoDB","namespace":"aws","start_time":%s,"end_time":%s,"aws":{"operation":"GetItem","region":"eu-west-1","table_name":"%s","request_id":"%X"}}]`,
 			markNested, markStart, markEnd, words[rng.IntN(len(words))], rng.Uint64())
 	} else if size >= 280 {
-		fmt.Fprintf(&b, `,"annotations":{"tenant":"t-%d"}`, rng.IntN(2000))
+		fmt.Fprintf(&b, `,"annotations":{"tenant":"t-%d"%s}`, rng.IntN(2000), extra)
 	}
 	b.WriteString(`,"metadata":{"default":{"note":"`)
 	for b.Len() < size-4 {
@@ -114,6 +144,7 @@ func newTemplate(rng *rand.Rand, k, size int, escaped bool) *template {
 // source makes documents for one client. It is used by one goroutine.
 type source struct {
 	sets [][]*template
+	rare []*template // nil: none
 	rng  *rand.Rand
 	set  []*template
 	k    int
@@ -137,6 +168,9 @@ func newSource(sets [][]*template, seed uint64, ids *idLog) *source {
 func (s *source) append(dst []byte, now time.Time) []byte {
 	if s.set == nil || s.k == len(s.set) {
 		s.set, s.k = s.sets[s.rng.IntN(len(s.sets))], 0
+		if s.rare != nil && s.rng.IntN(RareEvery) == 0 {
+			s.set = s.rare
+		}
 		epoch := uint32(now.Unix())
 		s.id = [16]byte{byte(epoch >> 24), byte(epoch >> 16), byte(epoch >> 8), byte(epoch)}
 		for i := 4; i < 16; i += 4 {

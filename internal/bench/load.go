@@ -29,7 +29,11 @@ type Load struct {
 	Duration  time.Duration // stop after this time; 0: by number
 	Rate      int           // documents/s over all clients; 0: as fast as they are taken
 	Seed      uint64
-	KeepIDs   int // keep about so many trace ids for reading back
+	KeepIDs   int  // keep about so many trace ids for reading back
+	Rare      bool // mix in rare traces, for Search to look for
+	// Spread imports the documents as history, evenly over so much time up to now,
+	// instead of sending them as if they happened now. It needs Documents.
+	Spread time.Duration
 }
 
 // Result tells how a load went.
@@ -50,10 +54,18 @@ func (r *Result) PerSecond() float64 { return float64(r.Documents) / r.Elapsed.S
 
 // Run sends the load and returns when it is done or ctx ends.
 func Run(ctx context.Context, l Load) (*Result, error) {
+	if l.Spread > 0 && (l.Documents <= 0 || l.UDP) {
+		return nil, errors.New("bench: history needs a number of documents, and HTTP")
+	}
 	if l.Clients < 1 || l.Batch < 1 || l.Documents <= 0 && l.Duration <= 0 {
 		return nil, errors.New("bench: a load needs clients, a batch size, and a number of documents or a duration")
 	}
-	sets := Templates(256, l.Size, !l.UDP, l.Seed)
+	escaped := !l.UDP && l.Spread == 0
+	sets := Templates(templateSets, l.Size, escaped, l.Seed)
+	var rare []*template
+	if l.Rare {
+		rare = rareSet(l.Size, escaped, l.Seed)
+	}
 	if l.Duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, l.Duration)
@@ -81,6 +93,7 @@ func Run(ctx context.Context, l Load) (*Result, error) {
 				ids = &idLog{every: every}
 			}
 			src := newSource(sets, l.Seed+uint64(c)*7919+uint64(began.UnixNano()), ids)
+			src.rare = rare
 			var r Result
 			var lat []time.Duration
 			if l.UDP {
@@ -157,7 +170,10 @@ func sendHTTP(ctx context.Context, l Load, src *source, left *atomic.Int64, p *p
 	tr := &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}
 	defer tr.CloseIdleConnections()
 	hc := &http.Client{Transport: tr, Timeout: time.Minute}
-	u := strings.TrimRight(l.Endpoint, "/") + "/TraceSegments"
+	u, contentType := strings.TrimRight(l.Endpoint, "/")+"/TraceSegments", "application/json"
+	if l.Spread > 0 {
+		u, contentType = strings.TrimRight(l.Endpoint, "/")+"/api/import", "application/x-ndjson"
+	}
 	var body []byte
 	answer := make([]byte, 64<<10)
 	for ctx.Err() == nil {
@@ -167,18 +183,27 @@ func sendHTTP(ctx context.Context, l Load, src *source, left *atomic.Int64, p *p
 		}
 		p.wait(n)
 		now := time.Now()
-		body = append(body[:0], `{"TraceSegmentDocuments":[`...)
-		for i := range n {
-			if i > 0 {
-				body = append(body, ',')
+		if l.Spread > 0 {
+			body = body[:0]
+			ago := float64(max(0, left.Load())) / float64(l.Documents)
+			now = now.Add(-time.Duration(ago * float64(l.Spread)))
+			for range n {
+				body = append(src.append(body, now), '\n')
 			}
-			body = src.append(body, now)
+		} else {
+			body = append(body[:0], `{"TraceSegmentDocuments":[`...)
+			for i := range n {
+				if i > 0 {
+					body = append(body, ',')
+				}
+				body = src.append(body, now)
+			}
+			body = append(body, "]}"...)
 		}
-		body = append(body, "]}"...)
 		for {
 			began := time.Now()
 			// The request is not cancelled at the end of the time: what was sent counts.
-			resp, err := hc.Post(u, "application/json", bytes.NewReader(body))
+			resp, err := hc.Post(u, contentType, bytes.NewReader(body))
 			if err != nil {
 				r.Errors++
 				r.Refused += n

@@ -28,7 +28,7 @@ repeat them is in test/bench/README.md.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchIngestCommand(env), newBenchReadCommand(env), newBenchSinkCommand(env), newBenchSuiteCommand(env))
+	cmd.AddCommand(newBenchIngestCommand(env), newBenchReadCommand(env), newBenchSearchCommand(env), newBenchSinkCommand(env), newBenchSuiteCommand(env))
 	return cmd
 }
 
@@ -55,6 +55,8 @@ func newBenchIngestCommand(env *Env) *cobra.Command {
 	f.DurationVar(&l.Duration, "duration", 0, "stop after this time (default 10s without --documents)")
 	f.IntVar(&l.Rate, "rate", 0, "documents per second over all clients (0: as fast as they are taken)")
 	f.Uint64Var(&l.Seed, "seed", 1, "seed of the documents' contents")
+	f.BoolVar(&l.Rare, "rare", false, "mix in the rare traces that bench search looks for")
+	f.DurationVar(&l.Spread, "spread", 0, "import the documents as history over so much time up to now")
 	f.IntVar(&pid, "pid", 0, "process of the server, to measure its CPU time and memory")
 	f.StringVar(&idFile, "ids", "", "write some of the trace ids to this file, for bench read")
 	f.IntVar(&keep, "keep-ids", 10000, "how many ids --ids writes, about")
@@ -174,6 +176,39 @@ func newBenchReadCommand(env *Env) *cobra.Command {
 			return &exitError{status: 1}
 		}
 		return nil
+	}
+	return cmd
+}
+
+func newBenchSearchCommand(env *Env) *cobra.Command {
+	var window time.Duration
+	var times int
+	cmd := &cobra.Command{
+		Use:   "search",
+		Short: "Ask for summaries, graphs and statistics and measure how long it takes",
+		Long: `Ask a server the same questions over and over, one after the other, and print a
+table of how long the answers took. Load it first with bench ingest --rare.`,
+		Example: `  roentgen bench ingest --documents 1000000 --rare --batch 500 --clients 4
+  roentgen bench search --window 1h --times 100`,
+		Args: cobra.NoArgs,
+	}
+	endpoint := endpointFlag(cmd.Flags(), env)
+	cmd.Flags().DurationVar(&window, "window", time.Hour, "how far back the searches look")
+	cmd.Flags().IntVar(&times, "times", 100, "how often each question is asked")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := newClient(*endpoint)
+		if err != nil {
+			return err
+		}
+		if window <= 0 || times < 1 {
+			return &exitError{2, fmt.Errorf("--window must be longer than 0, and --times at least 1")}
+		}
+		end := time.Now().Add(time.Minute)
+		fmt.Fprintln(env.Stdout, "| question | asked | items | median | 99 % | longest |\n|---|---|---|---|---|---|")
+		return bench.Search(cmd.Context(), c.endpoint, end.Add(-window), end, times, func(a bench.Answer) {
+			fmt.Fprintf(env.Stdout, "| %s | %d | %s | %.2f ms | %.2f ms | %.2f ms |\n", a.Name, a.Asked, group(a.Items),
+				a.P50.Seconds()*1e3, a.P99.Seconds()*1e3, a.Max.Seconds()*1e3)
+		})
 	}
 	return cmd
 }

@@ -50,7 +50,10 @@ from it. Everything is in this one program.`,
 		Example: `  roentgen serve                  run a server on this machine, port 2000
   roentgen put order.json         send it a document
   roentgen traces                 list the newest traces
-  roentgen trace 1-67412345-…     show one`,
+  roentgen traces fault           list those with a fault
+  roentgen trace 1-67412345-…     show one
+  roentgen tail                   watch them arrive
+  roentgen graph                  show who calls whom`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -58,6 +61,7 @@ from it. Everything is in this one program.`,
 		Version:       build(env).Version,
 	}
 	root.SetVersionTemplate("roentgen {{.Version}}\n")
+	plainUsage(root)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
@@ -69,9 +73,13 @@ from it. Everything is in this one program.`,
 	})
 	root.AddCommand(
 		newDemoCommand(env),
+		newExplainCommand(env),
+		newGraphCommand(env),
+		newGroupCommand(env),
 		newLintCommand(env),
 		newPutCommand(env),
 		newServeCommand(env),
+		newTailCommand(env),
 		newTraceCommand(env),
 		newTracesCommand(env),
 		newBenchCommand(env),

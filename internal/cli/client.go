@@ -80,36 +80,52 @@ func (c *client) get(ctx context.Context, path string, out any) error {
 }
 
 func (c *client) do(ctx context.Context, method, path string, body []byte, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, c.endpoint+path, bytes.NewReader(body))
+	resp, err := c.send(ctx, c.http, method, path, body)
 	if err != nil {
 		return err
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return c.explain(err)
-	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-		e := &apiError{Status: resp.StatusCode, Code: resp.Header.Get("x-amzn-errortype")}
-		// encoding/json matches names without regard to case, so Message and
-		// message both land here.
-		var m struct{ Message, Error string }
-		if json.Unmarshal(text, &m) == nil {
-			e.Message = m.Message
-			if e.Message == "" {
-				e.Message = m.Error
-			}
-		}
-		return e
-	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		return fmt.Errorf("%s%s: the answer is not what this version of roentgen expects (%w); is it a Roentgen server?", c.endpoint, path, err)
 	}
 	return nil
+}
+
+// stream begins to read an answer that has no end. It lives until ctx is done.
+func (c *client) stream(ctx context.Context, path string) (*http.Response, error) {
+	return c.send(ctx, &http.Client{Transport: c.http.Transport}, http.MethodGet, path, nil)
+}
+
+// send returns the answer to a request when it is 200, and an *apiError when it is
+// another.
+func (c *client) send(ctx context.Context, hc *http.Client, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.endpoint+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := hc.Do(req)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	e := &apiError{Status: resp.StatusCode, Code: resp.Header.Get("x-amzn-errortype")}
+	// encoding/json matches names without regard to case, so Message and
+	// message both land here.
+	var m struct{ Message, Error string }
+	if json.Unmarshal(text, &m) == nil {
+		e.Message = m.Message
+		if e.Message == "" {
+			e.Message = m.Error
+		}
+	}
+	return nil, e
 }
 
 // explain says in plain words why a server could not be reached.

@@ -68,6 +68,10 @@ only, so that a demo never writes to the data of a real server.`,
 	fs.StringVar(&f.duration, "duration", "0", "end after this time; 0 runs until interrupted")
 	fs.StringArrayVar(&f.with, "with", nil, "a command to run beside the shop, told by AWS_XRAY_DAEMON_ADDRESS where to send; it should end\nwhen its standard input does; may be repeated")
 	f.settings.Register(fs)
+	// What holds when nobody says these is another thing than with serve.
+	dir, level := fs.Lookup("data-dir"), fs.Lookup("log-level")
+	dir.Usage, dir.DefValue = "folder that keeps all data (default: a temporary one, removed at the end)", ""
+	level.DefValue = "warn"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		d, err := f.check(env)
 		if err != nil {

@@ -197,8 +197,11 @@ func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
-	if strings.HasSuffix(thing, "y") {
+	switch {
+	case strings.HasSuffix(thing, "y"):
 		return group(n) + " " + strings.TrimSuffix(thing, "y") + "ies"
+	case strings.HasSuffix(thing, "ch"):
+		return group(n) + " " + thing + "es"
 	}
 	return group(n) + " " + thing + "s"
 }

@@ -35,7 +35,8 @@ its place in the file, the reason and the remedy.
 With --import the documents are history: each counts as received when it ended,
 not now, so that windows by receipt time find it where it belongs.
 
-The exit status is 0 when every document was accepted, 1 otherwise.`,
+The exit status is 0 when every document was accepted, 1 when one was refused or
+something failed, and 2 for wrong usage.`,
 		Example: `  roentgen put order.json
   roentgen put --import last-week.jsonl
   aws xray batch-get-traces --trace-ids 1-… | roentgen put --import -`,

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/roentgen-io/roentgen/test/process"
 )
 
 // TestMain lets scripts run this test binary as roentgen.
@@ -37,8 +39,8 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("ADDRESS", freeAddress(t))
-			e.Setenv("OTHER", freeAddress(t))
+			e.Setenv("ADDRESS", process.FreeAddress(t))
+			e.Setenv("OTHER", process.FreeAddress(t))
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -109,24 +111,4 @@ func scriptReadOnly(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.Chmod(dir, 0o555))
 	ts.Defer(func() { ts.Check(os.Chmod(dir, 0o755)) })
-}
-
-// freeAddress returns a loopback address whose port is free for TCP and UDP.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		p, err := net.ListenPacket("udp", address)
-		l.Close()
-		if err == nil {
-			p.Close()
-			return address
-		}
-	}
-	t.Fatal("no port is free for both TCP and UDP")
-	return ""
 }

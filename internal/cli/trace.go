@@ -306,13 +306,13 @@ func (p *waterfallPrinter) header() {
 	case w.running:
 		took = "in progress"
 	}
-	parts := []string{
-		t.paint(styleBold, "Trace "+w.id),
-		time.Unix(0, int64(w.first*1e9)).In(p.o.location).Format("2006-01-02 15:04:05.000 MST"),
-		t.paint(styleBold, took),
-		plural(w.segments, "segment") + ", " + plural(w.entries-w.segments, "subsegment"),
+	title, began := "Trace "+w.id, time.Unix(0, int64(w.first*1e9)).In(p.o.location).Format("2006-01-02 15:04:05.000 MST")
+	counts := plural(w.segments, "segment") + ", " + plural(w.entries-w.segments, "subsegment")
+	middle := p.g.sep
+	if cells(title+began+took+counts)+3*cells(p.g.sep) > t.width {
+		middle = "\n" // two lines that are whole rather than one that the terminal breaks
 	}
-	fmt.Fprintln(p.out, strings.Join(parts, p.g.sep))
+	fmt.Fprintln(p.out, t.paint(styleBold, title)+p.g.sep+began+middle+t.paint(styleBold, took)+p.g.sep+counts)
 	var facts []string
 	if len(w.roots) > 0 {
 		root := w.roots[0].s
@@ -368,17 +368,17 @@ func (p *waterfallPrinter) axis() {
 	if p.bar < 45 {
 		ticks = 2
 	}
-	for i := 0; i <= ticks; i++ {
+	first, last := formatSeconds(0), formatSeconds(total)
+	put(0, first)
+	put(p.bar-len(last), last)
+	free := len(first) // where the next text may begin, a space before it included
+	for i := 1; i < ticks; i++ {
 		s := formatSeconds(total * float64(i) / float64(ticks))
-		at := p.bar * i / ticks
-		switch i {
-		case 0:
-		case ticks:
-			at = p.bar - len(s)
-		default:
-			at -= len(s) / 2
+		at := p.bar*i/ticks - len(s)/2
+		if at > free && at+len(s) < p.bar-len(last) { // texts never touch each other
+			put(at, s)
+			free = at + len(s)
 		}
-		put(at, s)
 	}
 	fmt.Fprintf(p.out, "%s  %s\n", strings.Repeat(" ", p.label+p.duration), p.t.paint(styleDim, strings.TrimRight(string(row), " ")))
 }

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -21,6 +23,9 @@ type summary struct {
 	HasError     bool
 	HasThrottle  bool
 	IsPartial    bool
+	InProgress   bool // these two are Roentgen's own
+	OrphanOnly   bool // only subsegments without their segments have arrived
+	Revision     int
 	HTTP         struct {
 		HTTPMethod *string `json:"HttpMethod"`
 		HTTPURL    *string `json:"HttpURL"`
@@ -45,31 +50,33 @@ var clocks = map[string]string{"start": "start", "received": "changed", "end": "
 func newTracesCommand(env *Env) *cobra.Command {
 	var since, until, clock, colour string
 	var limit, columns int
-	var asJSON, utc bool
+	var asJSON, utc, follow bool
 	cmd := &cobra.Command{
-		Use:   "traces",
-		Short: "List the newest traces",
-		Long: `List the traces of a window, newest first.
+		Use:   "traces [EXPRESSION]",
+		Short: "Find traces, or list the newest",
+		Long: `List the traces of a window, newest first: all of them, or those that match a
+filter expression of X-Ray's language. roentgen explain tells how an expression is
+understood.
 
 --since and --until take a time ago (90s, 15m, 36h, 7d) or a time such as
 2026-11-22T14:00:00Z or, today, 14:00. --clock says which time of a trace must lie
 in the window: when its work started, when its latest document was received, or
-when a part of it ended.`,
+when a part of it ended.
+
+With --follow the traces of the window come oldest first, and after them those
+that arrive, as roentgen tail shows them.`,
 		Example: `  roentgen traces
-  roentgen traces --since 15m --limit 100
+  roentgen traces 'service("orders") { fault }' --since 6h
+  roentgen traces 'annotation.tenant = "acme" AND responsetime > 2' --limit 100
+  roentgen traces 'http.url CONTAINS "/cart"' --since 10m --follow
   roentgen traces --since 2h --until 1h --clock received --json`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &exitError{2, fmt.Errorf("filter expressions are not built yet; roentgen traces lists by window only")}
-			}
-			return nil
-		},
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.Flags().StringVar(&since, "since", "1h", "beginning of the window: a time ago, or a time")
 	cmd.Flags().StringVar(&until, "until", "", "end of the window: a time ago, or a time (default: a minute ahead, for clocks that run fast)")
 	cmd.Flags().StringVar(&clock, "clock", "start", "the time that counts: start, received or end")
 	cmd.Flags().IntVarP(&limit, "limit", "n", 20, "how many traces to list")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with the traces that arrive, until Ctrl-C")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one trace summary a line, as JSON")
 	cmd.Flags().BoolVar(&utc, "utc", false, "show times in UTC")
 	cmd.Flags().IntVar(&columns, "width", 0, "columns to fill (default: those of the terminal)")
@@ -79,19 +86,13 @@ when a part of it ended.`,
 		if err != nil {
 			return err
 		}
+		if follow && until != "" {
+			return &exitError{2, errors.New("--follow has no end; leave out --until")}
+		}
 		now := time.Now()
-		start, err := parseTime(since, now)
+		start, end, err := parseWindow(since, until, now, now.Add(time.Minute))
 		if err != nil {
-			return &exitError{2, fmt.Errorf("--since: %w", err)}
-		}
-		end := now.Add(time.Minute)
-		if until != "" {
-			if end, err = parseTime(until, now); err != nil {
-				return &exitError{2, fmt.Errorf("--until: %w", err)}
-			}
-		}
-		if !start.Before(end) {
-			return &exitError{2, fmt.Errorf("the window ends (%s) before it begins (%s)", end.Format(time.RFC3339), start.Format(time.RFC3339))}
+			return &exitError{2, err}
 		}
 		if clocks[clock] == "" {
 			return &exitError{2, fmt.Errorf("--clock is start, received or end, not %q", clock)}
@@ -99,61 +100,165 @@ when a part of it ended.`,
 		if limit < 1 {
 			return &exitError{2, fmt.Errorf("--limit must be at least 1")}
 		}
-		q := url.Values{
-			"start": {formatEpoch(start)}, "end": {formatEpoch(end)},
-			"clock": {clocks[clock]}, "limit": {strconv.Itoa(min(limit, 1000))},
-		}
 		t := newTerminal(env.Stdout, env, colour, columns)
 		location := time.Local
 		if utc {
 			location = time.UTC
 		}
-		shown, more := 0, false
-		for {
-			var page summariesAnswer
-			if err := c.get(cmd.Context(), "/api/traces?"+q.Encode(), &page); err != nil {
+		status := newStatusLine(env)
+		search := &traceSearch{
+			c:          c,
+			query:      url.Values{"start": {formatEpoch(start)}, "end": {formatEpoch(end)}, "clock": {clocks[clock]}},
+			expression: strings.TrimSpace(strings.Join(args, " ")),
+			limit:      limit,
+			progress: func(examined int64) {
+				if status.width > 0 {
+					status.show(fmt.Sprintf("searching: %s examined", plural(int(examined), "trace")))
+				}
+			},
+		}
+		errTerminal := newTerminal(env.Stderr, env, colour, columns)
+		if follow {
+			f := newFollower(env, c, t, errTerminal, followOptions{
+				expression: search.expression, json: asJSON, orphans: true, location: location,
+			})
+			return f.run(cmd.Context(), func() error {
+				var rows []json.RawMessage
+				err := search.run(cmd.Context(), func(raw json.RawMessage) error {
+					rows = append(rows, raw)
+					return nil
+				})
+				status.clear()
+				for i := len(rows) - 1; i >= 0 && err == nil; i-- {
+					err = f.line(rows[i])
+				}
+				return err
+			})
+		}
+		err = search.run(cmd.Context(), func(raw json.RawMessage) error {
+			status.clear()
+			if asJSON {
+				_, err := fmt.Fprintf(env.Stdout, "%s\n", raw)
 				return err
 			}
-			for _, raw := range page.TraceSummaries {
-				if shown == limit {
-					more = true
-					break
-				}
-				if asJSON {
-					fmt.Fprintf(env.Stdout, "%s\n", raw)
-				} else {
-					var s summary
-					if err := json.Unmarshal(raw, &s); err != nil {
-						return fmt.Errorf("the answer of %s is not what this version of roentgen expects: %w", c.endpoint, err)
-					}
-					if shown == 0 {
-						fmt.Fprintln(env.Stdout, t.paint(styleDim, tracesRow(t, "TIME", "DURATION", "STATUS", "ENTRY", "REQUEST", "SERVICES", "TRACE", "")))
-					}
-					fmt.Fprintln(env.Stdout, s.row(t, now, location))
-				}
-				shown++
+			var s summary
+			if err := json.Unmarshal(raw, &s); err != nil {
+				return fmt.Errorf("the answer of %s is not what this version of roentgen expects: %w", c.endpoint, err)
 			}
-			if page.NextToken == nil || *page.NextToken == "" || more {
-				break
+			if search.found == 1 {
+				fmt.Fprintln(env.Stdout, t.paint(styleDim, tracesRow(t, "TIME", "DURATION", "STATUS", "ENTRY", "REQUEST", "SERVICES", "TRACE", "")))
 			}
-			if shown == limit {
-				more = true
-				break
+			_, err := fmt.Fprintln(env.Stdout, s.row(t, now, location))
+			return err
+		})
+		status.clear()
+		if err != nil {
+			if cmd.Context().Err() != nil {
+				return fmt.Errorf("interrupted; %s examined", plural(int(search.examined), "trace"))
 			}
-			q.Set("token", *page.NextToken)
+			return c.filterError(cmd.Context(), errTerminal, search.expression, err)
 		}
 		if !asJSON {
-			switch {
-			case shown == 0:
-				fmt.Fprintf(env.Stdout, "no traces between %s and %s; --since looks further back\n",
-					start.In(location).Format("2006-01-02 15:04:05"), end.In(location).Format("2006-01-02 15:04:05 MST"))
-			case more:
-				fmt.Fprintln(env.Stdout, t.paint(styleDim, fmt.Sprintf("the newest %s of more; -n shows more", group(shown))))
+			if search.found == 0 {
+				window := fmt.Sprintf("between %s and %s", start.In(location).Format("2006-01-02 15:04:05"), end.In(location).Format("2006-01-02 15:04:05 MST"))
+				if search.expression == "" {
+					fmt.Fprintf(env.Stdout, "no traces %s; --since looks further back\n", window)
+				} else {
+					fmt.Fprintf(env.Stdout, "none of %s %s matches; --since looks further back, and roentgen explain EXPRESSION ID tells why a trace does not match\n",
+						plural(int(search.examined), "trace"), window)
+				}
+			} else if closing := search.closing(); closing != "" {
+				fmt.Fprintln(env.Stdout, t.paint(styleDim, closing))
 			}
 		}
 		return nil
 	}
 	return cmd
+}
+
+// parseWindow reads --since and --until; end is the end when there is no --until.
+func parseWindow(since, until string, now, end time.Time) (time.Time, time.Time, error) {
+	start, err := parseTime(since, now)
+	if err != nil {
+		return start, end, fmt.Errorf("--since: %w", err)
+	}
+	if until != "" {
+		if end, err = parseTime(until, now); err != nil {
+			return start, end, fmt.Errorf("--until: %w", err)
+		}
+	}
+	if !start.Before(end) {
+		return start, end, fmt.Errorf("the window ends (%s) before it begins (%s)", end.Format(time.RFC3339), start.Format(time.RFC3339))
+	}
+	return start, end, nil
+}
+
+// traceSearch reads the pages of a search.
+type traceSearch struct {
+	c          *client
+	query      url.Values // the window
+	expression string     // "": every trace of the window
+	limit      int
+	progress   func(examined int64) // nil: nobody wants to know
+
+	found    int   // traces that were handed out
+	examined int64 // traces that the server looked at
+	more     bool  // there may be more than limit
+}
+
+// run calls fn for the matches, newest first. The server answers long searches in
+// pieces, which may hold nothing but where to go on.
+func (s *traceSearch) run(ctx context.Context, fn func(json.RawMessage) error) error {
+	q := s.query
+	q.Set("limit", strconv.Itoa(min(s.limit, 1000)))
+	if s.expression != "" {
+		q.Set("filter", s.expression)
+	}
+	began := time.Now()
+	for {
+		var page summariesAnswer
+		if err := s.c.get(ctx, "/api/traces?"+q.Encode(), &page); err != nil {
+			return err
+		}
+		s.examined += page.TracesProcessedCount
+		for _, raw := range page.TraceSummaries {
+			if s.found == s.limit {
+				s.more = true
+				return nil
+			}
+			s.found++
+			if err := fn(raw); err != nil {
+				return err
+			}
+		}
+		if page.NextToken == nil || *page.NextToken == "" {
+			return nil
+		}
+		if s.found == s.limit {
+			s.more = true
+			return nil
+		}
+		if q.Get("token") == *page.NextToken {
+			return fmt.Errorf("%s sends the same page again and again; the list is not complete", s.c.endpoint)
+		}
+		q.Set("token", *page.NextToken)
+		if s.progress != nil && time.Since(began) > time.Second {
+			s.progress(s.examined)
+		}
+	}
+}
+
+// closing is the line below the table; "" when there is nothing to say.
+func (s *traceSearch) closing() string {
+	switch {
+	case s.expression != "" && s.more:
+		return fmt.Sprintf("the newest %s, %s examined; -n shows more", plural(s.found, "match"), plural(int(s.examined), "trace"))
+	case s.expression != "":
+		return fmt.Sprintf("%s, %s examined", plural(s.found, "match"), plural(int(s.examined), "trace"))
+	case s.more:
+		return fmt.Sprintf("the newest %s of more; -n shows more", group(s.found))
+	}
+	return ""
 }
 
 func formatEpoch(t time.Time) string {
@@ -209,6 +314,8 @@ func tracesRow(t terminal, when, took, status, entry, request, services, id, sty
 			left -= 10
 		}
 		cells += "  " + t.fit(request, min(60, left-2), true)
+	} else if left >= 8 {
+		cells += "  " + t.fit(entry, left-2, true)
 	}
 	return cells + "  " + id
 }
@@ -241,9 +348,11 @@ func (s *summary) row(t terminal, now time.Time, location *time.Location) string
 		mark, word, style = g.throttle, " 429", styleYellow
 	case s.HasError:
 		mark, word, style = g.errorMark, " error", styleYellow
+	case s.OrphanOnly:
+		mark, style = "orphan", styleBlue
 	case s.EntryPoint == nil:
 		mark, style = "partial", styleBlue
-	case s.ResponseTime == nil:
+	case s.InProgress || s.ResponseTime == nil:
 		mark, word, style = g.running, " runs", styleBlue
 	}
 	status := mark + word

@@ -2,7 +2,8 @@ package demo
 
 import (
 	"strconv"
-	"unicode/utf8"
+
+	"github.com/roentgen-io/roentgen/segment"
 )
 
 // timeForm is how an SDK writes moments.
@@ -92,7 +93,7 @@ func (w *writer) key(k string) {
 func (w *writer) str(k, v string) {
 	if v != "" {
 		w.key(k)
-		w.b = appendString(w.b, v)
+		w.b = segment.AppendString(w.b, v)
 	}
 }
 
@@ -350,7 +351,7 @@ func (w *writer) cause(c *cause) {
 		w.first = true
 		for _, p := range c.paths {
 			w.comma()
-			w.b = appendString(w.b, p)
+			w.b = segment.AppendString(w.b, p)
 		}
 		w.b = append(w.b, ']')
 		w.first = false
@@ -466,48 +467,4 @@ func appendHex(b []byte, v uint64, width int) []byte {
 		b = append(b, hexDigits[v>>shift&15])
 	}
 	return b
-}
-
-// plain marks the bytes that stand for themselves in a JSON string.
-var plain = func() (t [256]bool) {
-	for c := ' '; c < utf8.RuneSelf; c++ {
-		t[c] = c != '"' && c != '\\'
-	}
-	return t
-}()
-
-// appendString writes s as a JSON string. Invalid UTF-8 becomes U+FFFD.
-func appendString[T string | []byte](b []byte, s T) []byte {
-	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if plain[c] {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			if r, n := utf8.DecodeRune([]byte(s[i:min(len(s), i+utf8.UTFMax)])); r != utf8.RuneError || n > 1 {
-				i += n
-				continue
-			}
-		}
-		b = append(b, s[from:i]...)
-		switch {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c == '\n':
-			b = append(b, '\\', 'n')
-		case c == '\t':
-			b = append(b, '\\', 't')
-		case c < ' ':
-			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		default:
-			b = append(b, "\uFFFD"...)
-		}
-		i++
-		from = i
-	}
-	b = append(b, s[from:]...)
-	return append(b, '"')
 }

@@ -497,21 +497,6 @@ func TestTimeForms(t *testing.T) {
 	}
 }
 
-func TestAppendString(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain":           `"plain"`,
-		"a\"b\\c":         `"a\"b\\c"`,
-		"line\n\ttab\x01": `"line\n\ttab\u0001"`,
-		"née \U0001f6cd":  "\"née \U0001f6cd\"",
-		"bad\xff.\xc3":    "\"bad\ufffd.\ufffd\"",
-		"\ufffd":          "\"\ufffd\"",
-	} {
-		if got := string(appendString(nil, in)); got != want {
-			t.Errorf("%q: got %s, want %s", in, got, want)
-		}
-	}
-}
-
 func TestRateIsChecked(t *testing.T) {
 	for _, rate := range []float64{-1, math.NaN(), math.Inf(1), 1e9} {
 		if _, err := NewGenerator(Config{Rate: rate}); err == nil {

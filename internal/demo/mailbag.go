@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/roentgen-io/roentgen/segment"
 )
 
 // mailbag hands documents to the server: each service has a socket of its own
@@ -277,7 +279,7 @@ func appendDocuments(b []byte, docs [][]byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, d)
+		b = segment.AppendStringBytes(b, d)
 	}
 	return append(b, "]}"...)
 }

@@ -63,6 +63,7 @@ type Ingester struct {
 	inFlight atomic.Int64
 	metrics  *metrics
 	letters  *letterQueue
+	feed     feed
 }
 
 // New returns an Ingester over cfg.Store. The caller closes it before the store.
@@ -186,9 +187,13 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 			refused = append(refused, newLetter(now, from, text, r))
 		}
 	}
+	limits := in.cfg.Limits
 	for i, doc := range docs {
 		at = i
-		segment.ParseAll(doc, in.cfg.Limits, accept, refuse)
+		// What one array may cost all arrays of a put may: an element that is refused
+		// takes a hundred times its own size, in memory and in the answer.
+		limits.ArrayDocuments = max(1, segment.MaxArrayDocuments-len(report.Refusals))
+		segment.ParseAll(doc, limits, accept, refuse)
 	}
 
 	if len(records) > 0 {
@@ -203,6 +208,7 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 			return Report{}, err
 		}
 	}
+	in.feed.publish(records)
 	report.Accepted = len(records)
 	m.accepted.Add(float64(len(records)))
 	m.bytes.Add(float64(size))

@@ -214,6 +214,24 @@ func TestOverload(t *testing.T) {
 	}
 }
 
+// TestArraysOfNonsense holds what a put can cost: the arrays in it may be refused
+// no more often than one can.
+func TestArraysOfNonsense(t *testing.T) {
+	in, _ := newIngester(t, &fakeStore{}, nil)
+	array := []byte("[" + strings.Repeat("1,", segment.MaxArrayDocuments*3/5) + "1]")
+	single := doc(1, done)
+	refusals, err := in.Put(context.Background(), Origin{Source: SourceHTTP}, [][]byte{array, bytes.Clone(array), single, bytes.Clone(array)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(refusals), segment.MaxArrayDocuments*3/5+1+2; got != want {
+		t.Errorf("%d refusals, want %d", got, want)
+	}
+	if last := refusals[len(refusals)-1]; last.Code != segment.CodeParseError || !strings.Contains(last.Detail, "60001 elements where at most 39998 are") {
+		t.Errorf("the last array: %s", last.Detail)
+	}
+}
+
 func TestImportReceipt(t *testing.T) {
 	retention := time.Hour
 	oldest := int64(now - 3600_000)

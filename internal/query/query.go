@@ -25,6 +25,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/roentgen-io/roentgen/internal/filterexpr"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/segment"
@@ -45,8 +46,10 @@ const (
 
 // Service answers questions. It may be used by many goroutines.
 type Service struct {
-	store tracestore.Store
-	now   func() time.Time // measures pageTime
+	store   tracestore.Store
+	groups  func(name, arn string) (expression string, found bool)
+	changes func() Changes
+	now     func() time.Time // measures pageTime
 
 	// Lowered by tests.
 	maxExamined int
@@ -58,6 +61,12 @@ func New(store tracestore.Store) *Service {
 	return &Service{store: store, now: time.Now, maxExamined: pageExamined, maxTime: pageTime}
 }
 
+// UseGroups tells the expressions of groups, which filters may name; "" is the
+// expression of a group that holds every trace. It is called before the first question.
+func (q *Service) UseGroups(expression func(name, arn string) (expression string, found bool)) {
+	q.groups = expression
+}
+
 // stored are the limits for reading back: what was once accepted is read, even
 // when the server has stricter limits today.
 var stored = segment.Limits{DocumentBytes: math.MaxInt, Depth: 1 << 20}
@@ -66,7 +75,12 @@ var stored = segment.Limits{DocumentBytes: math.MaxInt, Depth: 1 << 20}
 // Stored bytes that do not parse give an error that matches
 // tracestore.ErrCorrupt.
 func (q *Service) Trace(ctx context.Context, id segment.TraceID) (*trace.Trace, error) {
-	docs, err := q.store.Documents(ctx, id, 0)
+	return q.traceAsOf(ctx, id, 0)
+}
+
+// traceAsOf is Trace by the documents up to a seq; 0 means all.
+func (q *Service) traceAsOf(ctx context.Context, id segment.TraceID, asOf uint64) (*trace.Trace, error) {
+	docs, err := q.store.Documents(ctx, id, asOf)
 	if err != nil {
 		return nil, fmt.Errorf("read documents of trace %s: %w", id, err)
 	}
@@ -87,19 +101,12 @@ func (q *Service) Trace(ctx context.Context, id segment.TraceID) (*trace.Trace, 
 	return trace.Assemble(id, parsed), nil
 }
 
-// Filter decides on rows. Text is what the decision was made from: it binds
-// tokens to it.
-type Filter struct {
-	Text  string
-	Match func(*trace.Row) bool
-}
-
 // Question asks for the summaries of the traces in a window.
 type Question struct {
 	Clock      tracestore.Clock
 	Start, End int64 // unix nanoseconds, half-open; equal bounds give nothing
 
-	// Filter, when not nil, keeps the rows that it matches.
+	// Filter, when not nil, keeps the traces that it matches.
 	Filter *Filter
 	// Rate, when HasRate, keeps about this share of the traces, 0 to 1, the same
 	// ones for every question.
@@ -115,9 +122,12 @@ type Question struct {
 
 // Page is a part of an answer.
 type Page struct {
-	Rows     []*trace.Row // newest first by the question's clock
-	Examined int          // visible traces looked at for this page, matching the filter or not
-	Next     string       // token of the next page, "" on the last
+	Rows []*trace.Row // newest first by the question's clock
+	// Matched says, row by row, which segment or call met the filter's first
+	// condition on services or edges. It is nil unless the clock is ClockEnd.
+	Matched  []filterexpr.Matched
+	Examined int    // visible traces looked at for this page, matching the filter or not
+	Next     string // token of the next page, "" on the last
 }
 
 // ErrToken reports a page token that is damaged or belongs to another question.
@@ -148,10 +158,19 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 
 	var last tracestore.Cursor // of the last row that this page looked at
 	scanned, more := 0, false
+	skipped := 0 // rows left out since the last one looked at
+	if ask.Filter != nil && !ask.HasRate {
+		// Rows that are left out are counted, and of a share nobody knows how many
+		// of them it holds.
+		scan.Need = ask.Filter.need
+		scan.Skipped = func(visible int) { skipped += visible }
+	}
+	var failed error
 	deadline := q.now().Add(q.maxTime)
 	err := q.store.Scan(ctx, scan, func(c tracestore.Cursor, row *trace.Row) bool {
 		// The page ends when one more row shows up, so that the last page of an
-		// answer is known to be the last.
+		// answer is known to be the last. Rows skipped before it are skipped, and
+		// counted, by the next page.
 		if len(page.Rows) >= limit || scanned >= q.maxExamined ||
 			scanned > 0 && scanned%64 == 0 && q.now().After(deadline) {
 			more = true
@@ -159,16 +178,33 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 		}
 		last = c
 		scanned++
-		if ask.visible(row) {
-			page.Examined++
-			if ask.Filter == nil || ask.Filter.Match(row) {
-				page.Rows = append(page.Rows, row)
+		page.Examined += skipped
+		skipped = 0
+		if !ask.visible(row) {
+			return true
+		}
+		page.Examined++
+		m, err := q.match(ctx, &ask, scan.AsOf, row)
+		if err != nil {
+			failed = err
+			return false
+		}
+		if m.ok {
+			page.Rows = append(page.Rows, m.row)
+			if ask.Clock == tracestore.ClockEnd {
+				page.Matched = append(page.Matched, m.by)
 			}
 		}
 		return true
 	})
+	if err == nil {
+		err = failed
+	}
 	if err != nil {
 		return nil, fmt.Errorf("scan traces: %w", err)
+	}
+	if !more {
+		page.Examined += skipped
 	}
 	if more {
 		page.Next = encodeToken(token{asOf: scan.AsOf, after: last}, &ask)
@@ -205,7 +241,7 @@ func (ask *Question) appendQuestion(dst []byte) []byte {
 	}
 	dst = appendBool(dst, ask.Filter != nil)
 	if ask.Filter != nil {
-		dst = append(dst, ask.Filter.Text...)
+		dst = append(dst, ask.Filter.text...)
 	}
 	return dst
 }

@@ -30,6 +30,15 @@ func write(t *testing.T, s tracestore.Store, received int64, docs ...string) {
 	}
 }
 
+func filter(t *testing.T, q *Service, text string) *Filter {
+	t.Helper()
+	f, err := q.Filter(text)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return f
+}
+
 func traceID(n int) string { return fmt.Sprintf("1-6ab38001-%024x", n) }
 
 // simple is a trace of one segment that begins at start seconds.
@@ -200,8 +209,8 @@ func TestShortPages(t *testing.T) {
 	for i := range 300 {
 		write(t, s, 1000, simple(i, float64(100+i)))
 	}
-	only := &Filter{Text: "only 17", Match: func(r *trace.Row) bool { return r.ID[15] == 17 && r.ID[14] == 0 }}
 	q := New(s)
+	only := filter(t, q, `service("s17") OR responsetime > 100`) // the store cannot narrow this one down
 	q.maxExamined = 100
 	ids, pages := all(t, q, Question{End: 1e12, Filter: only}, nil)
 	if !slices.Equal(ids, []int{17}) || pages != 3 {
@@ -222,8 +231,7 @@ func TestTokens(t *testing.T) {
 		write(t, s, 1000, simple(i, float64(100+i)))
 	}
 	q := New(s)
-	keep := func(*trace.Row) bool { return true }
-	asked := Question{Clock: tracestore.ClockChanged, End: 1e12, Rows: 2, Rate: 0.999, HasRate: true, Filter: &Filter{"a", keep}}
+	asked := Question{Clock: tracestore.ClockChanged, End: 1e12, Rows: 2, Rate: 0.999, HasRate: true, Filter: filter(t, q, "ok")}
 	page, err := q.Summaries(context.Background(), asked)
 	if err != nil || page.Next == "" {
 		t.Fatal(page, err)
@@ -240,7 +248,7 @@ func TestTokens(t *testing.T) {
 		"orphans":        func(a *Question) { a.Orphans = true },
 		"rate":           func(a *Question) { a.Rate = 0.998 },
 		"no rate":        func(a *Question) { a.HasRate = false },
-		"filter":         func(a *Question) { a.Filter = &Filter{"b", keep} },
+		"filter":         func(a *Question) { a.Filter = filter(t, q, "!fault") },
 		"no filter":      func(a *Question) { a.Filter = nil },
 		"foreign":        func(a *Question) { a.Token = "nonsense" },
 		"short":          func(a *Question) { a.Token = a.Token[:len(a.Token)-1] },

@@ -21,6 +21,9 @@ const (
 	// minRate bytes.
 	graceTime = 30 * time.Second
 	minRate   = 16 << 10
+	// lingerTime is how long the rest of a body that is too large is read and
+	// thrown away after the answer. Many clients send all of it before they read.
+	lingerTime = 5 * time.Second
 )
 
 // limitListener bounds the open connections. What comes on top is told so and
@@ -148,6 +151,9 @@ func patient(next http.Handler, grace time.Duration, rate int64) http.Handler {
 			r.Body = pw.body
 		}
 		next.ServeHTTP(pw, r)
+		if pw.lingers {
+			pw.linger()
+		}
 		pw.extend(0) // for what net/http still has to send, and to read
 	})
 }
@@ -180,6 +186,8 @@ type patientWriter struct {
 	body  *patientBody // nil: none
 	grace time.Duration
 	rate  int64
+
+	lingers bool // the answer is that the body is too large
 }
 
 // extend gives the peer time for n more bytes. Before net/http sends a header it
@@ -195,12 +203,29 @@ func (w *patientWriter) extend(n int) {
 
 func (w *patientWriter) WriteHeader(status int) {
 	w.extend(0)
+	if status == http.StatusRequestEntityTooLarge && w.body != nil && !w.body.ended.Load() {
+		// Without full duplex net/http lets nobody read behind the answer.
+		w.lingers = w.rc.EnableFullDuplex() == nil
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *patientWriter) Write(p []byte) (int, error) {
 	w.extend(len(p))
 	return w.ResponseWriter.Write(p)
+}
+
+// linger sends the answer and reads on for a while. A connection that is closed
+// while its client still sends is reset, and the client then sees a broken
+// connection instead of the answer.
+func (w *patientWriter) linger() {
+	if w.rc.Flush() != nil {
+		return
+	}
+	w.rc.SetReadDeadline(time.Now().Add(lingerTime))
+	if _, err := io.Copy(io.Discard, w.body.ReadCloser); err == nil {
+		w.body.ended.Store(true)
+	}
 }
 
 // Flush satisfies http.Flusher.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/roentgen-io/roentgen/internal/config"
 )
 
 func TestLimitListener(t *testing.T) {
@@ -246,4 +248,38 @@ func TestFlush(t *testing.T) {
 		got.Write(buf[:n])
 	}
 	close(goOn)
+}
+
+// TestTooLargeIsTold sends far more than the server takes and reads only when
+// all of it is sent, as the HTTP clients of Python do: the answer is there.
+func TestTooLargeIsTold(t *testing.T) {
+	s := start(t, nil, func(c *config.Config) { c.MaxBody, c.MaxDocument = 1<<20, 1<<20 })
+	const n = 48 << 20 // no socket buffers hold that
+	for name, head := range map[string]string{
+		"declared": "Content-Length: " + strconv.Itoa(n) + "\r\n\r\n",
+		"chunked":  "Transfer-Encoding: chunked\r\n\r\n" + strconv.FormatInt(n, 16) + "\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(30 * time.Second))
+			if _, err := io.WriteString(c, "POST /TraceSegments HTTP/1.1\r\nHost: localhost\r\n"+head); err != nil {
+				t.Fatal(err)
+			}
+			part := make([]byte, 1<<20)
+			for sent := 0; sent < n; sent += len(part) {
+				if _, err := c.Write(part); err != nil {
+					t.Fatalf("after %d bytes: %v", sent, err)
+				}
+			}
+			io.WriteString(c, "\r\n0\r\n\r\n")
+			answer := make([]byte, 64)
+			if _, err := io.ReadFull(c, answer); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 413 ") {
+				t.Errorf("%q, %v", answer, err)
+			}
+		})
+	}
 }

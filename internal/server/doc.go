@@ -4,7 +4,7 @@
 //	start                                     stop
 //	1 sockets, TCP and UDP                    1 readiness is withdrawn
 //	2 HTTP: health and metrics only           2 no new connections; UDP is drained, and
-//	3 the store opens                           requests under way are finished, side by side
+//	3 the store and control state open          requests under way are finished, side by side
 //	4 ingest, query, the API                  3 ingest hands over its dead letters
 //	5 UDP is read, the API answers            4 the store closes
 //	6 readiness                               5 logs and metrics are last
@@ -20,5 +20,7 @@
 // for 2 minutes between requests, and at most 4,096 of them are open at once;
 // more are answered 503. A request's body may keep us waiting for 30 s and one
 // second more for each 16 KB that came; the same holds for a client that reads
-// its answer slowly. What the server itself takes is not counted.
+// its answer slowly. What the server itself takes is not counted. Of a body that
+// is too large the rest is read and thrown away for up to 5 s after the answer,
+// so that clients which send everything before they read get to see it.
 package server

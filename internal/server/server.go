@@ -42,7 +42,8 @@ type Config struct {
 	Logger      *slog.Logger            // nil: discard
 
 	// OpenStore opens the store; nil: the embedded engine in Settings.DataDir.
-	OpenStore func(ctx context.Context, c *config.Config, logger *slog.Logger, reg prometheus.Registerer) (tracestore.Store, error)
+	// groups gives the versions of groups that traces are filed under.
+	OpenStore func(ctx context.Context, c *config.Config, groups func() []tracestore.Group, logger *slog.Logger, reg prometheus.Registerer) (tracestore.Store, error)
 }
 
 // Server is a running Roentgen.
@@ -60,6 +61,10 @@ type Server struct {
 	stats    atomic.Pointer[func() tracestore.Stats]
 	ingester *ingest.Ingester
 	receiver *udp.Receiver
+
+	// stopping ends, by endStreams, when the server begins to stop.
+	stopping   context.Context
+	endStreams context.CancelFunc
 
 	opened  chan struct{} // closed when the API can answer, or never will
 	api     atomic.Pointer[http.Handler]
@@ -89,6 +94,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		cfg: cfg, logger: cfg.Logger.With(slog.String("component", "server")),
 		opened: make(chan struct{}), failed: make(chan error, 1), served: make(chan struct{}),
 	}
+	s.stopping, s.endStreams = context.WithCancel(context.Background())
 	var err error
 	if s.sockets, err = listen(ctx, cfg.Settings.Listen, cfg.Settings.UDPAddress()); err != nil {
 		return nil, err
@@ -149,10 +155,15 @@ func openToAnyName(path string) bool {
 // startRest opens the store and starts what needs it.
 func (s *Server) startRest(ctx context.Context, reg *prometheus.Registry) error {
 	c, logger := s.cfg.Settings, s.cfg.Logger
-	store, err := s.cfg.OpenStore(ctx, c, logger, reg)
+	state, err := openControl(c, logger)
 	if err != nil {
 		return storeError(c.DataDir, err)
 	}
+	store, err := s.cfg.OpenStore(ctx, c, storeGroups(state), logger, reg)
+	if err != nil {
+		return storeError(c.DataDir, err)
+	}
+	state.Attach(store)
 	s.store = store
 	stats := store.Stats
 	s.stats.Store(&stats)
@@ -164,19 +175,22 @@ func (s *Server) startRest(ctx context.Context, reg *prometheus.Registry) error 
 		Logger:        logger, Registerer: reg,
 	})
 	questions := query.New(store)
+	questions.UseGroups(state.Expression)
+	questions.UseChanges(func() query.Changes { return query.Changes(s.ingester.Subscribe()) })
 	bodies := xrayapi.NewBodies(int64(c.MaxInFlight))
 	bodyBytes := int64(c.MaxBody)
 	if c.AWSLimits && c.MaxBody == config.NewDefault().MaxBody {
 		bodyBytes = 0 // the API knows AWS's
 	}
 	api := xrayapi.New(xrayapi.Config{
-		Ingester: s.ingester, Query: questions,
+		Ingester: s.ingester, Query: questions, Control: state, Graph: store,
+		Group: groupFinder(state), Selector: readSelector,
 		AWSLimits: c.AWSLimits, BodyBytes: bodyBytes, Bodies: bodies,
 		Region: c.Region, AccountID: c.Account,
 		Logger: logger, Registerer: reg,
 	})
 	own := webapi.New(webapi.Config{
-		Ingester: s.ingester, Query: questions, DeadLetters: store,
+		Ingester: s.ingester, Query: questions, DeadLetters: store, Stopping: s.stopping,
 		BodyBytes: int64(c.MaxBody), Bodies: bodies, Logger: logger,
 	})
 	if s.sockets.udp != nil {
@@ -301,6 +315,7 @@ func (s *Server) Close(ctx context.Context) error {
 func (s *Server) stop(ctx context.Context) error {
 	begin := time.Now()
 	s.health.Await("server", "shutting down")
+	s.endStreams()
 	var wg sync.WaitGroup
 	var httpErr, udpErr error
 	wg.Go(func() {

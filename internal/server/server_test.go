@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ import (
 	"github.com/roentgen-io/roentgen/internal/telemetry"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
+	"github.com/roentgen-io/roentgen/test/process"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,10 +36,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // client keeps no connections, so that no goroutine of it outlives a test.
 var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
 
-type storeOpener = func(context.Context, *config.Config, *slog.Logger, prometheus.Registerer) (tracestore.Store, error)
+type storeOpener = func(context.Context, *config.Config, func() []tracestore.Group, *slog.Logger, prometheus.Registerer) (tracestore.Store, error)
 
 func opener(s tracestore.Store) storeOpener {
-	return func(context.Context, *config.Config, *slog.Logger, prometheus.Registerer) (tracestore.Store, error) {
+	return func(context.Context, *config.Config, func() []tracestore.Group, *slog.Logger, prometheus.Registerer) (tracestore.Store, error) {
 		return s, nil
 	}
 }
@@ -258,7 +260,7 @@ func TestPortTaken(t *testing.T) {
 		{"foreign address", func(c *config.Config) { c.Listen = "192.0.2.1:2000" }, "cannot listen on 192.0.2.1:2000 (TCP): this machine has no such address", "such as --listen 127.0.0.1:2000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := Start(t.Context(), Config{Settings: settings(tt.change), OpenStore: func(context.Context, *config.Config, *slog.Logger, prometheus.Registerer) (tracestore.Store, error) {
+			_, err := Start(t.Context(), Config{Settings: settings(tt.change), OpenStore: func(context.Context, *config.Config, func() []tracestore.Group, *slog.Logger, prometheus.Registerer) (tracestore.Store, error) {
 				t.Error("the store was opened")
 				return nil, errors.New("no")
 			}})
@@ -313,8 +315,8 @@ func TestStoreErrors(t *testing.T) {
 func TestOpenFails(t *testing.T) {
 	var used string
 	_, err := Start(t.Context(), Config{
-		Settings: settings(func(c *config.Config) { used = freePort(t); c.Listen = used }),
-		OpenStore: func(context.Context, *config.Config, *slog.Logger, prometheus.Registerer) (tracestore.Store, error) {
+		Settings: settings(func(c *config.Config) { used = process.FreeAddress(t); c.Listen = used }),
+		OpenStore: func(context.Context, *config.Config, func() []tracestore.Group, *slog.Logger, prometheus.Registerer) (tracestore.Store, error) {
 			return nil, tracestore.ErrLocked
 		},
 	})
@@ -333,20 +335,10 @@ func TestOpenFails(t *testing.T) {
 	p.Close()
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // TestWhileOpening asks while the store opens: health and metrics are answered,
 // readiness tells what is missing, the API waits and datagrams are kept.
 func TestWhileOpening(t *testing.T) {
-	address := freePort(t)
+	address := process.FreeAddress(t)
 	open := make(chan struct{})
 	type result struct {
 		s   *Server
@@ -356,7 +348,7 @@ func TestWhileOpening(t *testing.T) {
 	go func() {
 		s, err := Start(context.Background(), Config{
 			Settings: settings(func(c *config.Config) { c.Listen = address }),
-			OpenStore: func(context.Context, *config.Config, *slog.Logger, prometheus.Registerer) (tracestore.Store, error) {
+			OpenStore: func(context.Context, *config.Config, func() []tracestore.Group, *slog.Logger, prometheus.Registerer) (tracestore.Store, error) {
 				<-open
 				return memstore.New(), nil
 			},
@@ -457,9 +449,13 @@ func TestCloseFinishes(t *testing.T) {
 			status, _, _ := do(t, "POST", s.URL()+"/TraceSegments", putBody(document(i)))
 			statuses <- status
 		}()
+	}
+	// A connection on which no request has begun would be closed without an answer.
+	eventually(t, "all puts are under way", func() bool { return store.writing.Load() == n })
+	for i := range n {
 		sendUDP(t, s, document(100+i))
 	}
-	eventually(t, "puts are under way", func() bool { return store.writing.Load() > n })
+	eventually(t, "datagrams are under way", func() bool { return store.writing.Load() > n })
 	closed := make(chan error)
 	go func() { closed <- s.Close(context.Background()) }()
 	eventually(t, "readiness is withdrawn", func() bool { return len(s.health.Missing()) > 0 })
@@ -701,5 +697,27 @@ func TestLoad(t *testing.T) {
 	}
 	if store.late.Load() {
 		t.Error("something was written after the store had closed")
+	}
+}
+
+// TestControlState wants a control state that cannot be used to stop the start,
+// and to stay as it is.
+func TestControlState(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "control.json")
+	for _, tt := range []struct{ text, want string }{
+		{`{"format":"roentgen-control","version":1`, "; put a good copy in its place, or move it away to begin without groups"},
+		{`{"format":"roentgen-control","version":7}`, "use the version of roentgen that wrote it, or another folder: roentgen serve --data-dir FOLDER"},
+	} {
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Start(t.Context(), Config{Settings: settings(func(c *config.Config) { c.DataDir = dir }), OpenStore: opener(memstore.New())})
+		if err == nil || !strings.Contains(err.Error(), file) || !strings.HasSuffix(err.Error(), tt.want) {
+			t.Errorf("%s: %v", tt.text, err)
+		}
+		if left, err := os.ReadFile(file); err != nil || string(left) != tt.text {
+			t.Errorf("%s became %s, %v", tt.text, left, err)
+		}
 	}
 }

@@ -10,21 +10,109 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/roentgen-io/roentgen/internal/config"
+	"github.com/roentgen-io/roentgen/internal/control"
+	"github.com/roentgen-io/roentgen/internal/filterexpr"
+	"github.com/roentgen-io/roentgen/internal/query"
+	"github.com/roentgen-io/roentgen/internal/servicegraph"
+	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/pebblestore"
+	"github.com/roentgen-io/roentgen/internal/xrayapi"
 )
 
 // openStore opens the embedded engine.
-func openStore(_ context.Context, c *config.Config, logger *slog.Logger, reg prometheus.Registerer) (tracestore.Store, error) {
+func openStore(_ context.Context, c *config.Config, groups func() []tracestore.Group, logger *slog.Logger, reg prometheus.Registerer) (tracestore.Store, error) {
 	return pebblestore.Open(pebblestore.Config{
 		Dir:        c.DataDir,
 		Retention:  c.Retention,
 		DiskBudget: int64(c.DiskBudget),
 		MinFree:    int64(c.MinFree),
 		CacheBytes: int64(c.Cache),
+		Groups:     groups,
 		Logger:     logger,
 		Registerer: reg,
 	})
+}
+
+// openControl reads the control state. It comes before the store, which files
+// traces under groups from the start, and writes nothing until it is attached to
+// the store, which holds the lock of the folder.
+func openControl(c *config.Config, logger *slog.Logger) (*control.Store, error) {
+	return control.Open(control.Options{
+		Dir: c.DataDir, Region: c.Region, AccountID: c.Account, Keep: c.Retention, Logger: logger,
+		Compile: compileGroup,
+	})
+}
+
+// storeGroups gives the store the groups of the moment. It is called by one
+// goroutine at a time, and mostly between changes.
+func storeGroups(state *control.Store) func() []tracestore.Group {
+	var from []control.StoreGroup
+	var list []tracestore.Group
+	return func() []tracestore.Group {
+		now := state.StoreGroups()
+		if len(now) == len(from) && (len(now) == 0 || &now[0] == &from[0]) {
+			return list
+		}
+		from, list = now, make([]tracestore.Group, len(now))
+		for i, g := range now {
+			list[i] = tracestore.Group{Ref: tracestore.GroupRef(g.Ref), From: g.From, Until: g.Until, Match: g.Match}
+		}
+		return list
+	}
+}
+
+// compileGroup makes the matcher of a group's expression. A row that leaves out
+// what the expression looks at is made whole first.
+func compileGroup(text string, lookup control.Lookup) (control.Match, error) {
+	expr, err := filterexpr.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	expr, err = expr.Expand(func(ref filterexpr.GroupRef) (*filterexpr.Expr, error) {
+		text, found := lookup(ref.Name, ref.ARN)
+		switch {
+		case !found:
+			return nil, &query.GroupError{Name: ref.Name, ARN: ref.ARN}
+		case text == "":
+			return nil, nil
+		}
+		return filterexpr.Parse(text)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(row *trace.Row, full func() *trace.Row) bool {
+		truth := expr.Match(row)
+		if truth == filterexpr.Unknown {
+			truth = expr.Match(full())
+		}
+		return truth == filterexpr.True
+	}, nil
+}
+
+// groupFinder finds the groups that the graph is asked for.
+func groupFinder(state *control.Store) xrayapi.GroupFinder {
+	return func(name, arn string) (tracestore.GroupRef, []tracestore.GroupRef, bool) {
+		current, older, found := state.Resolve(name, arn)
+		before := make([]tracestore.GroupRef, len(older))
+		for i := range older {
+			before[i] = tracestore.GroupRef(older[i])
+		}
+		return tracestore.GroupRef(current), before, found
+	}
+}
+
+// readSelector reads an EntitySelectorExpression.
+func readSelector(text string) (servicegraph.Selection, error) {
+	sel, err := filterexpr.ParseSelector(text)
+	switch {
+	case err != nil:
+		return servicegraph.Selection{}, err
+	case sel.Edge:
+		return servicegraph.Selection{From: &sel.From, To: &sel.To}, nil
+	}
+	return servicegraph.Selection{Service: &sel.Service}, nil
 }
 
 // openError reports that the store cannot be opened. Its text tells what to do.

@@ -40,53 +40,56 @@ type node struct {
 	state    state
 	onPath   bool // encloses the entity that is being replayed
 	attached bool // part of a segment's tree, or a segment
-	called   bool // a reported segment names it as parent
 }
 
 // assembly is the state of one call of Assemble.
 type assembly struct {
-	doc     *Document
-	docs    int     // number of documents
-	nodes   []*node // in the order in which their ids were met first
-	byID    map[segment.SegmentID]*node
-	chunk   []node // room for nodes; they must not move
-	room    int    // size of the next chunk
-	ord     int
-	rowOnly bool
-	lapsed  []*node // suspended by the document being replayed
-	stack   []*node
+	doc    *Document
+	docs   int     // number of documents
+	nodes  []*node // in the order in which their ids were met first
+	byID   map[segment.SegmentID]*node
+	chunk  []node // room for nodes; they must not move
+	room   int    // size of the next chunk
+	ord    int
+	brief  bool
+	lapsed []*node // suspended by the document being replayed
+	stack  []*node
 
 	seen int // nested entities in the documents replayed so far
 	work int // nodes suspended and restored so far
 }
 
 // Below this number of nodes a search through all of them beats a map.
-const searchBelow = 12
+const searchBelow = 24
 
 // Assemble builds the trace from its documents, which must be sorted by Seq and
 // all carry id. It returns nil when docs is empty. Neither docs nor the
 // segments are changed. Time and memory are linear in the number of entities
 // (but for sorting them), whatever their shape.
 func Assemble(id segment.TraceID, docs []Document) *Trace {
+	return assembleAny(id, docs, false)
+}
+
+// AssembleBrief is Assemble without the documents of inferred segments, for less:
+// Row and Calls of the trace are the same.
+func AssembleBrief(id segment.TraceID, docs []Document) *Trace { return assembleAny(id, docs, true) }
+
+// AssembleRow returns what Assemble(id, docs).Row() returns, for less.
+func AssembleRow(id segment.TraceID, docs []Document) *Row {
 	if len(docs) == 0 {
 		return nil
 	}
-	if len(docs) == 1 && len(docs[0].Segment.Subsegments) == 0 {
-		return assembleOne(id, &docs[0])
-	}
-	return assemble(id, docs, false)
+	return AssembleBrief(id, docs).Row()
 }
 
-// AssembleRow returns what Assemble(id, docs).Row() returns, for less: it leaves
-// out what only the documents given back need.
-func AssembleRow(id segment.TraceID, docs []Document) *Row {
+func assembleAny(id segment.TraceID, docs []Document, brief bool) *Trace {
 	switch {
 	case len(docs) == 0:
 		return nil
 	case len(docs) == 1 && len(docs[0].Segment.Subsegments) == 0:
-		return assembleOne(id, &docs[0]).Row()
+		return assembleOne(id, &docs[0])
 	}
-	return assemble(id, docs, true).Row()
+	return assemble(id, docs, brief)
 }
 
 // assembleOne is assemble for the commonest trace of all, one document that
@@ -96,13 +99,15 @@ func assembleOne(id segment.TraceID, d *Document) *Trace {
 		trace  Trace
 		entity Entity
 		list   [1]*Entity
+		calls  [1]Call
 	}{
 		trace: Trace{
-			ID:       id,
-			Revision: 1,
-			Changed:  d.Received,
-			FirstSeq: d.Seq,
-			LastSeq:  d.Seq,
+			ID:         id,
+			Revision:   1,
+			Changed:    d.Received,
+			FirstSeq:   d.Seq,
+			LastSeq:    d.Seq,
+			ChangedSeq: d.Seq,
 		},
 		entity: Entity{Segment: d.Segment, Seq: d.Seq, Put: d.Put, Received: d.Received},
 	}
@@ -111,7 +116,9 @@ func assembleOne(id segment.TraceID, d *Document) *Trace {
 	if s := d.Segment; s.Kind == segment.KindSegment {
 		t.Segments, t.visible = one.list[:], one.list[:]
 		t.partial = s.HasParent && s.ParentID != s.ID
+		one.entity.segment = &one.entity
 		if !s.HasParent {
+			t.calls = one.calls[:0]
 			t.call(&one.entity, nil)
 		}
 	} else {
@@ -120,17 +127,17 @@ func assembleOne(id segment.TraceID, d *Document) *Trace {
 	return t
 }
 
-// assemble builds the trace; with rowOnly, no inferred segments but their nodes.
-func assemble(id segment.TraceID, docs []Document, rowOnly bool) *Trace {
+// assemble builds the trace; brief says without inferred segments.
+func assemble(id segment.TraceID, docs []Document, brief bool) *Trace {
 	t := &Trace{ID: id, FirstSeq: docs[0].Seq, LastSeq: docs[len(docs)-1].Seq}
-	a := &assembly{rowOnly: rowOnly, docs: len(docs), room: min(len(docs)+len(docs[0].Segment.Subsegments), 1024)}
+	a := &assembly{brief: brief, docs: len(docs), room: min(len(docs)+len(docs[0].Segment.Subsegments), 1024)}
 	var puts []uint64 // that changed the trace, runs of equal ones once
 	for i := range docs {
 		d := &docs[i]
 		if !a.replay(d) {
 			continue
 		}
-		t.Changed = d.Received
+		t.Changed, t.ChangedSeq = d.Received, d.Seq
 		if len(puts) == 0 || puts[len(puts)-1] != d.Put {
 			puts = append(puts, d.Put)
 		}
@@ -168,7 +175,7 @@ func (a *assembly) add(s *segment.Segment) *node {
 	case a.byID != nil:
 		a.byID[s.ID] = n
 	case len(a.nodes) > searchBelow:
-		a.byID = make(map[segment.SegmentID]*node, max(a.docs, 4*searchBelow))
+		a.byID = make(map[segment.SegmentID]*node, max(a.docs, 2*searchBelow))
 		for _, n := range a.nodes {
 			a.byID[n.Segment.ID] = n
 		}
@@ -384,6 +391,7 @@ func (a *assembly) finish(t *Trace) {
 			e.Children = take(n.children)
 		}
 		if n.attached {
+			e.pos = int32(len(t.visible))
 			t.visible = append(t.visible, e)
 		} else {
 			t.hidden = append(t.hidden, e)
@@ -393,6 +401,7 @@ func (a *assembly) finish(t *Trace) {
 			// The parent may have arrived later and have no room for children yet.
 			e.Parent = &n.parent.Entity
 		case n.Segment.Kind == segment.KindSegment:
+			e.at = int32(len(t.Segments))
 			t.Segments = append(t.Segments, e)
 		default:
 			t.Orphans = append(t.Orphans, e)
@@ -411,7 +420,6 @@ func (a *assembly) finish(t *Trace) {
 			continue
 		}
 		if p := a.find(e.Segment.ParentID); p != nil && p.state == inForce && p.attached {
-			p.called = true
 			t.call(e, &p.Entity)
 		} else {
 			t.partial = true
@@ -459,9 +467,12 @@ func (n *node) settle() {
 	p := n.parent
 	if p == nil {
 		n.depth, n.attached = 1, n.Segment.Kind == segment.KindSegment
+		if n.attached {
+			n.Entity.segment = &n.Entity
+		}
 		return
 	}
-	n.attached = p.attached
+	n.attached, n.Entity.segment = p.attached, p.Entity.segment
 	if p.depth == maxDepth {
 		n.depth, n.parent = maxDepth, p.parent
 		return

@@ -230,8 +230,21 @@ func TestRowIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(data) > 300<<10 {
+	if len(data) > 500<<10 {
 		t.Errorf("the row takes %d bytes", len(data))
+	}
+	if !r.Cut {
+		t.Error("the row does not say that something is missing")
+	}
+	if len(r.Segments) < 2000 || len(r.Segments) >= n || len(r.Calls) < 2000 || len(r.Calls) >= n {
+		t.Errorf("%d segments, %d calls", len(r.Segments), len(r.Calls))
+	}
+	full := Assemble(propertyTrace, h.docs).FullRow()
+	checkCodec(t, full)
+	if full.Cut || len(full.Segments) != n || len(full.Calls) != n || len(full.Services) != n+1 || len(full.Ends) != n || len(full.Users) != n ||
+		len(full.Annotations) != 2*n+1 || len(full.URL) != 10000 || len(full.Segments[n-1].Annotations) != 3 {
+		t.Errorf("the full row has %d segments, %d calls, %d services, %d users and %d annotations", len(full.Segments), len(full.Calls),
+			len(full.Services), len(full.Users), len(full.Annotations))
 	}
 	if len(r.Ends) != maxEnds || r.Ends[0] != n-maxEnds || r.Ends[maxEnds-1] != n-1 {
 		t.Errorf("%d end minutes from %d to %d", len(r.Ends), r.Ends[0], r.Ends[len(r.Ends)-1])
@@ -247,7 +260,7 @@ func TestRowIsBounded(t *testing.T) {
 	}
 	keys := map[string]int{}
 	for i, a := range r.Annotations {
-		if i > 0 && compareAnnotations(r.Annotations[i-1], a) >= 0 {
+		if i > 0 && compareAnnotations(&r.Annotations[i-1], &a) >= 0 {
 			t.Fatalf("annotation %v is not above %v", a, r.Annotations[i-1])
 		}
 		if len(a.String) > maxAnnotation {
@@ -336,5 +349,65 @@ func TestSame(t *testing.T) {
 	other.Subsegments[0].Name = "other"
 	if same(&full, other) {
 		t.Error("a different subsegment is the same")
+	}
+}
+
+// TestCausesAreLinear makes traces in which careless walks would take a time
+// that grows with the square of their size, or a stack that does.
+func TestCausesAreLinear(t *testing.T) {
+	const n = 50_000
+	fault := func(s *segment.Segment, cause string) *segment.Segment {
+		s.Fault, s.Error, s.StartTime, s.EndTime = segment.FlagTrue, segment.FlagTrue, 10, 20
+		s.Cause = segment.Raw(cause)
+		return s
+	}
+	const named, owned = `"00000000000000ee"`, `{"exceptions":[{"id":"00000000000000ee","type":"T","message":"m"}]}`
+	for name, make := range map[string]func(i int) *segment.Segment{
+		"segments that call each other in a chain": func(i int) *segment.Segment {
+			s := fault(root(segment.SegmentID(i)), "")
+			s.ParentID, s.HasParent = segment.SegmentID(i-1), i > 1
+			return s
+		},
+		"a chain of references": func(i int) *segment.Segment {
+			s := fault(root(segment.SegmentID(i)), named)
+			s.ParentID, s.HasParent = segment.SegmentID(i-1), i > 1
+			return s
+		},
+		"a circle": func(i int) *segment.Segment {
+			s := fault(root(segment.SegmentID(i)), named)
+			s.ParentID, s.HasParent = segment.SegmentID(1+i%n), true
+			return s
+		},
+		"a star of calls, every one named": func(i int) *segment.Segment {
+			if i == 1 {
+				return fault(root(1), named)
+			}
+			s := fault(independent(segment.SegmentID(i), 1), named)
+			s.Namespace = "remote"
+			return s
+		},
+		"deep": func(i int) *segment.Segment {
+			if i == 1 {
+				return fault(root(1), named)
+			}
+			return fault(independent(segment.SegmentID(i), segment.SegmentID(i-1)), named)
+		},
+	} {
+		var h history
+		var all []*segment.Segment
+		for i := 1; i <= n; i++ {
+			all = append(all, make(i))
+		}
+		all[n-1].Cause = segment.Raw(owned)
+		h.add(0, all...)
+		tr := Assemble(propertyTrace, h.docs)
+		r := tr.Row()
+		if data, err := r.AppendBinary(nil); err != nil || len(data) > 500<<10 {
+			t.Errorf("%s: a row of %d bytes, %v", name, len(data), err)
+		}
+		full := tr.FullRow()
+		if len(full.FaultCauses) == 0 || full.Cut || len(full.FaultCauses) != len(full.ErrorCauses) {
+			t.Errorf("%s: %d fault and %d error causes", name, len(full.FaultCauses), len(full.ErrorCauses))
+		}
 	}
 }

@@ -49,6 +49,77 @@ func BenchmarkAssembleOne(b *testing.B) {
 	b.ReportMetric(float64(len(buf)), "B/row")
 }
 
+// fiveDocuments is a request that goes through five services, each of which reads
+// a table, in documents of about 1 KB.
+func fiveDocuments(tb testing.TB) []Document {
+	var docs []Document
+	for i := range 5 {
+		parent := ""
+		if i > 0 {
+			parent = fmt.Sprintf(`"parent_id":"b00000000000000%d",`, i-1)
+		}
+		doc := fmt.Sprintf(`{"trace_id":"1-5f84c7a1-6b1d0e0aa3c94f0d8b7e2f11","id":"a00000000000000%d",%s"name":"service-%d","origin":"AWS::ECS::Container",`+
+			`"start_time":1700000000.%d23,"end_time":1700000001.456,"http":{"request":{"method":"GET","url":"https://service-%d.example.com/items/4711"},`+
+			`"response":{"status":200}},"annotations":{"customer":"c-4711","step":%d},"aws":{"xray":{"sdk":"X-Ray for Go","sdk_version":"1.8.5"}},"subsegments":[`+
+			`{"id":"c00000000000000%d","name":"DynamoDB","namespace":"aws","start_time":1700000000.7,"end_time":1700000000.75,"http":{"response":{"status":200}},`+
+			`"aws":{"operation":"GetItem","table_name":"items-%d","region":"eu-north-1","request_id":"0123456789ABCDEF"}}`, i, parent, i, i, i, i, i, i)
+		if i < 4 {
+			doc += fmt.Sprintf(`,{"id":"b00000000000000%d","name":"service-%d.example.com","namespace":"remote","start_time":1700000000.8,"end_time":1700000001.4,`+
+				`"http":{"request":{"method":"GET","url":"https://service-%d.example.com/","traced":true},"response":{"status":200}}}`, i, i+1, i+1)
+		}
+		docs = append(docs, Document{Seq: uint64(i + 1), Put: uint64(i + 1), Received: 1700000002000, Segment: parse(tb, doc+"]}")})
+	}
+	return docs
+}
+
+// BenchmarkAssembleFive is BenchmarkAssembleOne for five documents.
+func BenchmarkAssembleFive(b *testing.B) {
+	docs := fiveDocuments(b)
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf, _ = AssembleRow(propertyTrace, docs).AppendBinary(buf[:0])
+	}
+	b.ReportMetric(float64(len(buf)), "B/row")
+}
+
+func BenchmarkTerms(b *testing.B) {
+	row := AssembleRow(propertyTrace, fiveDocuments(b))
+	var terms []Term
+	b.ReportAllocs()
+	for b.Loop() {
+		terms = row.AppendTerms(terms[:0])
+	}
+	b.ReportMetric(float64(len(terms)), "terms")
+}
+
+func BenchmarkRowDecode(b *testing.B) {
+	for name, docs := range map[string][]Document{"one": oneDocument(b), "five": fiveDocuments(b)} {
+		data, err := AssembleRow(propertyTrace, docs).AppendBinary(nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var r Row
+				if err := r.UnmarshalBinary(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(name+" with a reader", func(b *testing.B) {
+			b.ReportAllocs()
+			var r RowReader
+			for b.Loop() {
+				if _, err := r.Read(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func benchmarkAssemble(b *testing.B, n int) {
 	docs := manyDocuments(b, n)
 	b.ReportAllocs()

@@ -7,6 +7,9 @@ import "github.com/roentgen-io/roentgen/segment"
 type Call struct {
 	// Caller is the segment that made the call; nil for the client's call of a root.
 	Caller *Entity
+	// Parent is the entity of Caller that Callee names as its parent, or Sub when
+	// the callee is inferred; nil for the client's call.
+	Parent *Entity
 	// Sub is the subsegment of namespace aws or remote that stands for the call.
 	// It is nil where Callee names a segment, a local subsegment or nobody as its
 	// parent: then the numbers of the call are those of Callee.
@@ -42,12 +45,10 @@ func isCall(s *segment.Segment) bool {
 	return s.Kind != segment.KindSegment && (s.Namespace == namespaceAWS || s.Namespace == namespaceRemote)
 }
 
-// holderOf returns the segment that e belongs to: e itself, or what it hangs under.
-func holderOf(e *Entity) *Entity {
-	for e.Parent != nil {
-		e = e.Parent
-	}
-	return e
+// isInferred reports whether e is a call whose callee is inferred. It must be
+// attached.
+func isInferred(e *Entity) bool {
+	return e.callee == nil && !e.Segment.InProgress && isCall(e.Segment)
 }
 
 // call adds the call that a reported segment answers: parent is what its
@@ -55,7 +56,9 @@ func holderOf(e *Entity) *Entity {
 func (t *Trace) call(callee, parent *Entity) {
 	c := Call{Callee: callee, Node: ServiceOf(callee.Segment)}
 	if parent != nil {
-		if c.Caller = holderOf(parent); c.Caller == callee {
+		c.Parent = parent
+		callee.nextCallee, parent.callee = parent.callee, callee
+		if c.Caller = parent.segment; c.Caller == callee {
 			return
 		}
 		if isCall(parent.Segment) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/roentgen-io/roentgen/internal/sharedtest"
 	"github.com/roentgen-io/roentgen/segment"
 )
 
@@ -25,7 +26,7 @@ func readJSON(t *testing.T, path string, into any) {
 // TestRecordedReads replays recorded exchanges with the real service: what was
 // put is put, and what was read must come out, byte for byte.
 func TestRecordedReads(t *testing.T) {
-	dir := shared(t, "corpus/native-aws")
+	dir := sharedtest.Path(t, "corpus/native-aws")
 	var exchanges []struct {
 		Operation string
 		Request   struct {
@@ -96,7 +97,7 @@ func TestRecordedReads(t *testing.T) {
 
 // TestRecordedSummary compares the fields of a recorded summary.
 func TestRecordedSummary(t *testing.T) {
-	dir := shared(t, "corpus/native-aws")
+	dir := sharedtest.Path(t, "corpus/native-aws")
 	var x struct {
 		Put     []string
 		Summary struct {
@@ -144,7 +145,7 @@ func TestRecordedSummary(t *testing.T) {
 // TestSDKStreams assembles what the X-Ray SDKs send for large and open
 // segments: a tree each, nothing lost and nothing left over.
 func TestSDKStreams(t *testing.T) {
-	dir := shared(t, "corpus/sdk-output")
+	dir := sharedtest.Path(t, "corpus/sdk-output")
 	for _, c := range []struct {
 		file            string
 		docs, entities  int
@@ -232,7 +233,7 @@ func collectIDs(v any, ids map[string]bool) {
 // TestCorpus makes a trace of each document of the corpus by itself, and of
 // each file of datagrams, and puts what is given back once more.
 func TestCorpus(t *testing.T) {
-	dir := shared(t, "corpus")
+	dir := sharedtest.Path(t, "corpus")
 	traces := 0
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

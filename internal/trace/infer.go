@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/roentgen-io/roentgen/segment"
 )
@@ -127,11 +126,11 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 	if calls == 0 {
 		return
 	}
-	if a.rowOnly {
+	if a.brief {
 		for _, n := range nodes {
 			if n.isUnanswered() {
 				node, _, _ := calleeOf(n.Segment)
-				t.calls = append(t.calls, Call{Caller: holderOf(&n.Entity), Sub: &n.Entity, Node: node})
+				t.calls = append(t.calls, Call{Caller: n.Entity.segment, Parent: &n.Entity, Sub: &n.Entity, Node: node})
 			}
 		}
 		return
@@ -143,16 +142,13 @@ func (a *assembly) infer(t *Trace, nodes []*node) {
 		if n.isUnanswered() {
 			s := &made[len(t.Inferred)]
 			node := infer(s, n.Segment, &ids)
-			t.calls = append(t.calls, Call{Caller: holderOf(&n.Entity), Sub: &n.Entity, Node: node})
+			t.calls = append(t.calls, Call{Caller: n.Entity.segment, Parent: &n.Entity, Sub: &n.Entity, Node: node})
 			t.Inferred = append(t.Inferred, s)
 		}
 	}
 }
 
-func (n *node) isUnanswered() bool {
-	s := n.Segment
-	return n.attached && !n.called && !s.InProgress && isCall(s)
-}
+func (n *node) isUnanswered() bool { return n.attached && isInferred(&n.Entity) }
 
 // infer makes s the inferred callee of call and returns its node.
 func infer(s, call *segment.Segment, ids *inferredIDs) ServiceID {
@@ -271,14 +267,11 @@ func withResourceName(aws, res segment.Raw) (segment.Raw, bool) {
 func localAnnotations(annotations segment.Raw) segment.Raw {
 	var out []byte
 	annotations.Members(func(k string, v segment.Raw) bool {
-		if rest, ok := strings.CutPrefix(k, "aws.remote."); ok {
-			switch rest {
-			case "service", "operation", "resource.type", "resource.identifier":
-				if out == nil {
-					out = append(out, '{')
-				}
-				out = v.AppendTo(appendKey(out, "aws.local."+rest))
+		if local := localKey(k); local != "" {
+			if out == nil {
+				out = append(out, '{')
 			}
+			out = v.AppendTo(appendKey(out, local))
 		}
 		return true
 	})
@@ -288,23 +281,27 @@ func localAnnotations(annotations segment.Raw) segment.Raw {
 	return append(out, '}')
 }
 
+// localKey returns the key under which an inferred callee has what its caller
+// annotates under key; "" when it does not have it.
+func localKey(key string) string {
+	switch key {
+	case "aws.remote.service":
+		return "aws.local.service"
+	case "aws.remote.operation":
+		return "aws.local.operation"
+	case "aws.remote.resource.type":
+		return "aws.local.resource.type"
+	case "aws.remote.resource.identifier":
+		return "aws.local.resource.identifier"
+	}
+	return ""
+}
+
 // appendKey appends a comma where one is needed, key as a JSON string, and a
 // colon.
 func appendKey(dst []byte, key string) []byte {
 	if last := dst[len(dst)-1]; last != '{' {
 		dst = append(dst, ',')
 	}
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	for _, r := range key { // broken UTF-8 comes as U+FFFD
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case r < 0x20:
-			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-		default:
-			dst = utf8.AppendRune(dst, r)
-		}
-	}
-	return append(dst, '"', ':')
+	return append(segment.AppendString(dst, key), ':')
 }

@@ -264,6 +264,7 @@ func chaos(rng *rand.Rand) []Document {
 		if s.InProgress {
 			s.EndTime = 0
 		}
+		decorate(rng, s)
 		for depth > 0 && rng.IntN(3) > 0 {
 			s.Subsegments = append(s.Subsegments, make(segment.KindNested, depth-1))
 		}
@@ -288,6 +289,164 @@ func chaos(rng *rand.Rand) []Document {
 		docs = append(docs, d)
 	}
 	return docs
+}
+
+// decorate gives a segment what entries of rows and root causes look at.
+func decorate(rng *rand.Rand, s *segment.Segment) {
+	s.Name = []string{"s", "t", "DynamoDB"}[rng.IntN(3)]
+	flag := func() segment.Flag {
+		return []segment.Flag{segment.FlagAbsent, segment.FlagTrue, segment.FlagFalse}[rng.IntN(3)]
+	}
+	s.Error, s.Fault, s.Throttle = flag(), flag(), flag()
+	switch rng.IntN(5) {
+	case 0, 1:
+		s.Cause = segment.Raw(fmt.Sprintf(`{"exceptions":[{"id":"%016x","type":"T","message":"m"}]}`, rng.IntN(4)))
+	case 2:
+		s.Cause = segment.Raw(fmt.Sprintf(`"%016x"`, rng.IntN(4)))
+	}
+	if rng.IntN(3) == 0 {
+		s.HTTP = segment.Raw(fmt.Sprintf(`{"response":{"status":%d}}`, 200+rng.IntN(2)))
+	}
+	if rng.IntN(2) == 0 {
+		s.Annotations = segment.Raw(fmt.Sprintf(`{"k%d":%d,"aws.remote.operation":"o%d"}`, rng.IntN(3), rng.IntN(3), rng.IntN(2)))
+	}
+	if rng.IntN(8) == 0 {
+		s.Inferred = true
+	}
+}
+
+// entries tells what a row must say of single segments and calls.
+func (m *model) entries() string {
+	var b strings.Builder
+	owner := func(id segment.SegmentID) segment.SegmentID {
+		for {
+			p, ok := m.parent[id]
+			if !ok {
+				return id
+			}
+			id = p
+		}
+	}
+	numbers := func(s *segment.Segment, marks string) string {
+		text := marks
+		if s.Throttle.True() {
+			text += " throttle"
+		} else if s.Error.True() {
+			text += " error"
+		}
+		if s.Fault.True() {
+			text += " fault"
+		}
+		if s.InProgress {
+			text += " open"
+		} else {
+			text += fmt.Sprintf(" to %v", s.EndTime)
+			if s.EndTime >= s.StartTime {
+				text += fmt.Sprintf(" in %v", s.EndTime-s.StartTime)
+			}
+		}
+		if status, ok := s.HTTP.Get("response", "status").Number(); ok {
+			text += fmt.Sprintf(" status %v", status)
+		}
+		return text
+	}
+	has := func(list map[string]bool) string {
+		return strings.Join(slices.Sorted(maps.Keys(list)), ",")
+	}
+	for _, id := range m.segments {
+		s := m.world[id].version
+		found := map[string]bool{}
+		for _, e := range m.visible {
+			if owner(e) == id {
+				m.world[e].version.Annotations.Members(func(k string, v segment.Raw) bool {
+					found[k+"="+string(v)] = true
+					return true
+				})
+			}
+		}
+		marks := ""
+		if s.Inferred {
+			marks += " inferred"
+		}
+		if !s.HasParent {
+			marks += " root"
+		}
+		fmt.Fprintf(&b, "segment %v%s has %s\n", ServiceOf(s), numbers(s, marks), has(found))
+	}
+	top := (&Trace{Segments: m.entities()}).root()
+	for _, id := range m.segments {
+		s := m.world[id].version
+		switch {
+		case !s.HasParent:
+			fmt.Fprintf(&b, "call %v to %v%s has \n", ServiceID{Name: top.Segment.Name, Type: "client"}, ServiceOf(s), numbers(s, ""))
+		case slices.Contains(m.visible, s.ParentID) && owner(s.ParentID) != id:
+			from, seen := m.world[owner(s.ParentID)].version, m.world[s.ParentID].version
+			if seen.Kind == segment.KindSegment || seen.Namespace == "" {
+				seen = s
+			}
+			fmt.Fprintf(&b, "call %v to %v%s has \n", ServiceOf(from), ServiceOf(s), numbers(seen, ""))
+		}
+	}
+	for _, id := range m.inferred {
+		s := m.world[id].version
+		found := map[string]bool{}
+		if v := s.Annotations.Get("aws.remote.operation"); v != nil {
+			found["aws.local.operation="+string(v)] = true
+		}
+		node, _, _ := calleeOf(s)
+		fmt.Fprintf(&b, "call %v to %v%s has %s\n", ServiceOf(m.world[owner(id)].version), node, numbers(s, " inferred"), has(found))
+	}
+	return b.String()
+}
+
+func (m *model) entities() (list []*Entity) {
+	for _, id := range m.segments {
+		list = append(list, &Entity{Segment: m.world[id].version})
+	}
+	return list
+}
+
+// entriesOf tells the same of a row.
+func entriesOf(r *Row) string {
+	var b strings.Builder
+	numbers := func(flags Flags, status int, end int64, duration float64, has bool, annotations []int) string {
+		text := ""
+		for _, f := range []struct {
+			flag Flags
+			name string
+		}{{FlagInferred, "inferred"}, {FlagRoot, "root"}, {FlagThrottle, "throttle"}, {FlagError, "error"}, {FlagFault, "fault"}, {FlagInProgress, "open"}} {
+			if flags&f.flag != 0 {
+				text += " " + f.name
+			}
+		}
+		if flags&FlagInProgress == 0 {
+			text += fmt.Sprintf(" to %v", float64(end)/1e9)
+			if has {
+				text += fmt.Sprintf(" in %v", duration)
+			}
+		}
+		if status != 0 {
+			text += fmt.Sprintf(" status %v", status)
+		}
+		var list []string
+		for _, i := range annotations {
+			a := r.Annotations[i]
+			if a.Type == segment.TypeNumber {
+				list = append(list, fmt.Sprintf("%s=%v", a.Key, a.Number))
+			} else {
+				list = append(list, fmt.Sprintf("%s=%q", a.Key, a.String))
+			}
+		}
+		slices.Sort(list)
+		return text + " has " + strings.Join(list, ",")
+	}
+	for _, e := range r.Segments {
+		fmt.Fprintf(&b, "segment %v%s\n", r.Services[e.Service], numbers(e.Flags, e.Status, e.End, e.Duration, e.HasDuration, e.Annotations))
+	}
+	for _, e := range r.Calls {
+		fmt.Fprintf(&b, "call %v to %v%s\n", r.Services[e.From], r.Services[e.To], numbers(e.Flags, e.Status, e.End, e.Duration, e.HasDuration, e.Annotations))
+	}
+	return b.String()
 }
 
 func clone(s *segment.Segment) *segment.Segment {
@@ -325,11 +484,46 @@ func TestAssembleEqualsModel(t *testing.T) {
 		if got.FirstSeq != docs[0].Seq || got.LastSeq != docs[len(docs)-1].Seq {
 			t.Errorf("seqs %d to %d, want %d to %d", got.FirstSeq, got.LastSeq, docs[0].Seq, docs[len(docs)-1].Seq)
 		}
-		if row, want := AssembleRow(propertyTrace, docs), got.Row(); !reflect.DeepEqual(row, want) {
-			t.Errorf("AssembleRow gives\n%+v\nRow\n%+v", row, want)
+		row := got.Row()
+		if brief := AssembleRow(propertyTrace, docs); !reflect.DeepEqual(brief, row) {
+			t.Errorf("AssembleRow gives\n%+v\nRow\n%+v", brief, row)
 		}
+		if full := got.FullRow(); row.Cut || !reflect.DeepEqual(full, row) {
+			t.Errorf("FullRow gives\n%+v\nRow\n%+v", full, row)
+		}
+		if got, want := entriesOf(row), newModel(docs).entries(); got != want {
+			t.Errorf("the row has\n%s\nthe model\n%s", got, want)
+		}
+		checkCauses(t, row)
 		checkTrace(t, got)
 	})
+}
+
+// checkCauses holds what must be true of the root causes of every row.
+func checkCauses(t *testing.T, r *Row) {
+	t.Helper()
+	for i, list := range [][]RootCause{r.FaultCauses, r.ErrorCauses, r.ResponseTimeCauses} {
+		times := i == 2
+		for _, c := range list {
+			last := c.Services[len(c.Services)-1]
+			for k, s := range c.Services {
+				if !slices.Contains(r.Services, s.Service) || len(s.Entities) == 0 || s.Entities[0].Remote && !(k == 0 && !c.ClientImpacting) {
+					t.Errorf("bad service in%s", causeText(c))
+				}
+				for _, e := range s.Entities {
+					if times != (e.Coverage > 0) || e.Coverage > 1 || times && e.Exceptions != nil {
+						t.Errorf("bad entity in%s", causeText(c))
+					}
+				}
+			}
+			if end := last.Entities[len(last.Entities)-1]; !times && end.Exceptions == nil && !last.Inferred {
+				t.Errorf("a path that leads nowhere:%s", causeText(c))
+			}
+			if c.ClientImpacting && !r.HasRoot || times && (!c.ClientImpacting || len(list) > 1) {
+				t.Errorf("who met it:%s", causeText(c))
+			}
+		}
+	}
 }
 
 // checkTrace holds what must be true of every trace.
@@ -548,6 +742,50 @@ func TestAnyArrivalGivesTheTree(t *testing.T) {
 			if parent != truth[e.Segment.ID] {
 				t.Errorf("%s hangs under %s, want %s", e.Segment.ID, parent, truth[e.Segment.ID])
 			}
+		}
+	})
+}
+
+// TestAnyArrivalGivesTheRow has the documents of a trace arrive in two orders,
+// some of them twice: the rows say the same.
+func TestAnyArrivalGivesTheRow(t *testing.T) {
+	seeds(t, 3000, func(t *testing.T, rng *rand.Rand) {
+		var docs []*segment.Segment
+		for i := range 2 + rng.IntN(12) {
+			s := &segment.Segment{
+				Kind: segment.KindSubsegment, TraceID: propertyTrace, ID: segment.SegmentID(i + 1), HasParent: true, ParentID: segment.SegmentID(1 + rng.IntN(i+1)),
+				StartTime: float64(rng.IntN(5)), EndTime: float64(5 + rng.IntN(9)), Namespace: []string{"", "", "aws", "remote"}[rng.IntN(4)],
+			}
+			if i == 0 || rng.IntN(4) == 0 {
+				s.Kind, s.HasParent = segment.KindSegment, i > 0 && s.ParentID != s.ID
+				if !s.HasParent {
+					s.ParentID = 0
+				}
+			}
+			decorate(rng, s)
+			docs = append(docs, s)
+		}
+		tell := func() string {
+			var h history
+			for _, i := range rng.Perm(len(docs)) {
+				h.add(1000, docs[i])
+				if rng.IntN(3) == 0 {
+					h.add(1000, docs[i])
+				}
+			}
+			r := Assemble(propertyTrace, h.docs).Row()
+			lines := strings.Split(entriesOf(r), "\n")
+			slices.Sort(lines) // they keep the order of arrival
+			text := strings.Join(lines, "\n")
+			for _, list := range [][]RootCause{r.FaultCauses, r.ErrorCauses, r.ResponseTimeCauses} {
+				for _, c := range list {
+					text += "\n" + causeText(c)
+				}
+			}
+			return text
+		}
+		if one, other := tell(), tell(); one != other {
+			t.Errorf("one order gives\n%s\nanother\n%s", one, other)
 		}
 	})
 }

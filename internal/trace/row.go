@@ -18,7 +18,8 @@ type Annotation struct {
 	Bool   bool
 }
 
-// Flags are the marks of a segment or call.
+// Flags are the marks of a segment or call. As everywhere in a row, what was
+// throttled has no error.
 type Flags uint8
 
 const (
@@ -26,8 +27,10 @@ const (
 	FlagFault
 	FlagThrottle
 	FlagInProgress // unfinished
-	FlagInferred   // of a call: nobody reported its callee
+	FlagInferred   // of a call: nobody reported its callee; of a segment: it was sent as inferred
 	FlagRoot       // of a segment: it has no parent_id
+
+	flagsAll = 1<<iota - 1
 )
 
 // SegmentEntry is a reported segment, as conditions see it.
@@ -103,19 +106,21 @@ type Row struct {
 
 	Root ServiceID // meaningful when HasRoot
 	// Services are the nodes of the trace, each once: reported ones in the order
-	// of arrival, inferred ones, and last the client when there is a root.
+	// of arrival, inferred ones, and last the client when there is a root
+	// (unless something in the trace has its name and type).
 	Services []ServiceID // 64 KiB; a name has at most 1,024 bytes
 	// Segments and Calls are what conditions on services and edges look at, one by
-	// one. They are not shown; see Cut for what is left out.
-	Segments []SegmentEntry
-	Calls    []CallEntry
-	// FaultCauses, ErrorCauses and ResponseTimeCauses are the root causes.
+	// one, in the order of Trace.Segments and Trace.Calls. They are not shown.
+	Segments []SegmentEntry // 64 KiB as they are encoded
+	Calls    []CallEntry    // likewise
+	// FaultCauses, ErrorCauses and ResponseTimeCauses are the root causes, 64 KiB in
+	// all. Their texts have at most 1,024 bytes.
 	FaultCauses, ErrorCauses, ResponseTimeCauses []RootCause
 	// Cut says that something was left out at a bound: what is not found in this
 	// row may still be in the documents. Trace.FullRow leaves nothing out.
 	Cut bool
-	// Annotations are those of reported segments and attached subsegments, sorted
-	// by key and value, equal values once. Values have at most 4,096 bytes, keys 1,024.
+	// Annotations are those of segments, attached subsegments and inferred callees,
+	// sorted by key and value, equal values once. Values have at most 4,096 bytes, keys 1,024.
 	Annotations  []Annotation // 64 KiB
 	Users        []string     // of segments, in the order of arrival; 16 KiB, each 1,024 bytes
 	ResourceARNs []string     // resource_arn and aws.resource_arn, likewise

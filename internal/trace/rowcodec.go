@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"unsafe"
 
 	"github.com/roentgen-io/roentgen/segment"
 )
@@ -14,7 +15,7 @@ var ErrRow = errors.New("trace: not an encoded row")
 
 // rowVersion is the first byte of an encoded row. docs/format/row.md describes
 // the layout.
-const rowVersion = 1
+const rowVersion = 2
 
 // Bits of the flags of an encoded row.
 const (
@@ -28,11 +29,25 @@ const (
 	flagOrphanOnly
 	flagInProgress
 	flagHTTP
+	flagCut
 	flagsEnd
 )
 
+// Bits of the first byte of an encoded segment or call, above its Flags, and
+// of an entity of a root cause.
+const (
+	entryDuration = 1 << 6
+	entryDetails  = 1 << 7 // a status and annotations follow
+
+	causeRemote      = 1
+	causeCoverage    = 2
+	causeExceptions  = 4
+	causeEntityFlags = 8
+)
+
 // AppendBinary appends the encoded row. The layout is docs/format/row.md. It
-// fails only on an annotation that is neither string, number nor boolean.
+// fails only on an annotation that is neither string, number nor boolean, on
+// flags that do not exist and on indexes of what is not there.
 func (r *Row) AppendBinary(dst []byte) ([]byte, error) {
 	flags := uint64(0)
 	set := func(on bool, flag uint64) {
@@ -50,6 +65,8 @@ func (r *Row) AppendBinary(dst []byte) ([]byte, error) {
 	set(r.OrphanOnly, flagOrphanOnly)
 	set(r.InProgress, flagInProgress)
 	set(r.Method != "" || r.URL != "" || r.UserAgent != "" || r.ClientIP != "" || r.Status != 0, flagHTTP)
+	set(r.Cut, flagCut)
+	var words wordTable
 
 	dst = append(dst, rowVersion)
 	dst = append(dst, r.ID[:]...)
@@ -67,46 +84,171 @@ func (r *Row) AppendBinary(dst []byte) ([]byte, error) {
 	}
 	dst = binary.AppendVarint(dst, int64(r.Entities))
 	if r.HasDuration {
-		dst = appendFloat(dst, r.Duration)
+		dst = appendDecimal(dst, r.Duration)
 	}
 	if r.HasResponseTime {
-		dst = appendFloat(dst, r.ResponseTime)
+		dst = appendDecimal(dst, r.ResponseTime)
 	}
 	if flags&flagHTTP != 0 {
-		dst = appendString(dst, r.Method)
-		dst = appendString(dst, r.URL)
-		dst = appendString(dst, r.UserAgent)
-		dst = appendString(dst, r.ClientIP)
+		dst = words.append(dst, r.Method)
+		dst = words.append(dst, r.URL)
+		dst = words.append(dst, r.UserAgent)
+		dst = words.append(dst, r.ClientIP)
 		dst = binary.AppendVarint(dst, int64(r.Status))
 	}
 	if r.HasRoot {
-		dst = appendService(dst, r.Root)
+		dst = words.appendService(dst, &r.Root)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(r.Services)))
-	for _, s := range r.Services {
-		dst = appendService(dst, s)
+	for i := range r.Services {
+		dst = words.appendService(dst, &r.Services[i])
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(r.Annotations)))
 	for i := range r.Annotations {
 		a := &r.Annotations[i]
-		dst = appendString(dst, a.Key)
+		dst = words.append(dst, a.Key)
 		dst = append(dst, byte(a.Type))
 		switch a.Type {
 		case segment.TypeString:
-			dst = appendString(dst, a.String)
+			dst = words.append(dst, a.String)
 		case segment.TypeNumber:
-			dst = appendFloat(dst, a.Number)
+			dst = appendDecimal(dst, a.Number)
 		case segment.TypeBool:
 			dst = append(dst, boolByte(a.Bool))
 		default:
 			return dst, fmt.Errorf("trace: encode row: annotation %q has type %d", a.Key, a.Type)
 		}
 	}
-	dst = appendStrings(dst, r.Users)
-	dst = appendStrings(dst, r.ResourceARNs)
-	dst = appendStrings(dst, r.InstanceIDs)
-	dst = appendStrings(dst, r.Zones)
+	dst = words.appendList(dst, r.Users)
+	dst = words.appendList(dst, r.ResourceARNs)
+	dst = words.appendList(dst, r.InstanceIDs)
+	dst = words.appendList(dst, r.Zones)
+
+	dst = binary.AppendUvarint(dst, uint64(len(r.Segments)))
+	for i := range r.Segments {
+		e := &r.Segments[i]
+		if !r.holds(e.Flags, e.Service, e.Service, e.Annotations) {
+			return dst, fmt.Errorf("trace: encode row: segment %d is %+v", i, *e)
+		}
+		dst = e.append(dst, r.Start)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(r.Calls)))
+	for i := range r.Calls {
+		e := &r.Calls[i]
+		if !r.holds(e.Flags, e.From, e.To, e.Annotations) {
+			return dst, fmt.Errorf("trace: encode row: call %d is %+v", i, *e)
+		}
+		dst = e.append(dst, r.Start)
+	}
+	dst = words.appendCauses(dst, r.FaultCauses)
+	dst = words.appendCauses(dst, r.ErrorCauses)
+	dst = words.appendCauses(dst, r.ResponseTimeCauses)
 	return dst, nil
+}
+
+// holds reports whether the row has what an entry refers to.
+func (r *Row) holds(flags Flags, from, to int, annotations []int) bool {
+	for _, i := range annotations {
+		if uint(i) >= uint(len(r.Annotations)) {
+			return false
+		}
+	}
+	return flags <= flagsAll && uint(from) < uint(len(r.Services)) && uint(to) < uint(len(r.Services))
+}
+
+func (e *SegmentEntry) append(dst []byte, start int64) []byte {
+	dst = append(dst, entryHead(e.Flags, e.HasDuration, e.Status, e.Annotations))
+	dst = binary.AppendUvarint(dst, uint64(e.Service))
+	return appendEntry(dst, e.Flags, e.End-start, e.HasDuration, e.Duration, e.Status, e.Annotations)
+}
+
+func (e *CallEntry) append(dst []byte, start int64) []byte {
+	dst = append(dst, entryHead(e.Flags, e.HasDuration, e.Status, e.Annotations))
+	dst = binary.AppendUvarint(dst, uint64(e.From))
+	dst = binary.AppendUvarint(dst, uint64(e.To))
+	return appendEntry(dst, e.Flags, e.End-start, e.HasDuration, e.Duration, e.Status, e.Annotations)
+}
+
+// entryHead returns the first byte of a segment or call.
+func entryHead(flags Flags, hasDuration bool, status int, annotations []int) byte {
+	b := byte(flags)
+	if hasDuration {
+		b |= entryDuration
+	}
+	if status != 0 || len(annotations) > 0 {
+		b |= entryDetails
+	}
+	return b
+}
+
+// appendEntry appends what segments and calls have in common; end is relative
+// to the start of the row.
+func appendEntry(dst []byte, flags Flags, end int64, hasDuration bool, duration float64, status int, annotations []int) []byte {
+	if flags&FlagInProgress == 0 {
+		if end%1000 == 0 {
+			end /= 1000
+			dst = binary.AppendUvarint(dst, (uint64(end)<<1^uint64(end>>63))<<1)
+		} else {
+			dst = append(dst, 1)
+			dst = binary.AppendVarint(dst, end)
+		}
+	}
+	if hasDuration {
+		dst = appendDecimal(dst, duration)
+	}
+	if status != 0 || len(annotations) > 0 {
+		dst = binary.AppendVarint(dst, int64(status))
+		dst = binary.AppendUvarint(dst, uint64(len(annotations)))
+		for _, i := range annotations {
+			dst = binary.AppendUvarint(dst, uint64(i))
+		}
+	}
+	return dst
+}
+
+func (w *wordTable) appendCauses(dst []byte, causes []RootCause) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(causes)))
+	for i := range causes {
+		c := &causes[i]
+		dst = append(dst, boolByte(c.ClientImpacting))
+		dst = binary.AppendUvarint(dst, uint64(len(c.Services)))
+		for j := range c.Services {
+			s := &c.Services[j]
+			dst = w.appendService(dst, &s.Service)
+			dst = append(dst, boolByte(s.Inferred))
+			dst = binary.AppendUvarint(dst, uint64(len(s.Entities)))
+			for k := range s.Entities {
+				dst = w.appendCauseEntity(dst, &s.Entities[k])
+			}
+		}
+	}
+	return dst
+}
+
+func (w *wordTable) appendCauseEntity(dst []byte, e *RootCauseEntity) []byte {
+	dst = w.append(dst, e.Name)
+	flags := byte(0)
+	if e.Remote {
+		flags |= causeRemote
+	}
+	if e.Coverage != 0 {
+		flags |= causeCoverage
+	}
+	if len(e.Exceptions) > 0 {
+		flags |= causeExceptions
+	}
+	dst = append(dst, flags)
+	if e.Coverage != 0 {
+		dst = appendDecimal(dst, e.Coverage)
+	}
+	if len(e.Exceptions) > 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(e.Exceptions)))
+		for i := range e.Exceptions {
+			dst = w.append(dst, e.Exceptions[i].Name)
+			dst = w.append(dst, e.Exceptions[i].Message)
+		}
+	}
+	return dst
 }
 
 func boolByte(b bool) byte {
@@ -116,38 +258,132 @@ func boolByte(b bool) byte {
 	return 0
 }
 
-func appendFloat(dst []byte, f float64) []byte {
-	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(f))
+// mostDecimal is the largest number of millionths that a float64 holds for sure.
+const mostDecimal = 1 << 53
+
+// appendDecimal appends a number: its millionths where these are whole and not
+// negative, else all its bits.
+func appendDecimal(dst []byte, f float64) []byte {
+	if micros := math.Round(f * 1e6); micros/1e6 == f && micros < mostDecimal && !math.Signbit(f) {
+		return binary.AppendUvarint(dst, uint64(micros)<<1)
+	}
+	return binary.LittleEndian.AppendUint64(append(dst, 1), math.Float64bits(f))
 }
 
-func appendString(dst []byte, s string) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(s)))
+// wordTable knows the strings that an encoded row has already. The first ones
+// are in an array, which stays on the stack.
+type wordTable struct {
+	n     int
+	first [32]string
+	more  []string
+	known map[string]int // number of what is in more, of encoders
+}
+
+func (w *wordTable) add(s string) {
+	if w.n < len(w.first) {
+		w.first[w.n] = s
+	} else {
+		w.more = append(w.more, s)
+	}
+	w.n++
+}
+
+// append appends a string, or the number of an equal one that came before.
+func (w *wordTable) append(dst []byte, s string) []byte {
+	if s == "" {
+		return append(dst, 0)
+	}
+	for i := range min(w.n, len(w.first)) {
+		if w.first[i] == s {
+			return binary.AppendUvarint(dst, uint64(i)<<1|1)
+		}
+	}
+	if w.n >= len(w.first) {
+		if i, ok := w.known[s]; ok {
+			return binary.AppendUvarint(dst, uint64(i)<<1|1)
+		}
+		if w.known == nil {
+			w.known = make(map[string]int)
+		}
+		w.known[s] = w.n
+	}
+	w.add(s)
+	dst = binary.AppendUvarint(dst, uint64(len(s))<<1)
 	return append(dst, s...)
 }
 
-func appendStrings(dst []byte, list []string) []byte {
+func (w *wordTable) appendList(dst []byte, list []string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(list)))
 	for _, s := range list {
-		dst = appendString(dst, s)
+		dst = w.append(dst, s)
 	}
 	return dst
 }
 
-func appendService(dst []byte, s ServiceID) []byte {
-	dst = appendString(dst, s.Name)
-	dst = appendString(dst, s.Type)
-	return appendString(dst, s.AccountID)
+func (w *wordTable) appendService(dst []byte, s *ServiceID) []byte {
+	dst = w.append(dst, s.Name)
+	dst = w.append(dst, s.Type)
+	return w.append(dst, s.AccountID)
 }
 
 // UnmarshalBinary decodes what AppendBinary wrote. Strings of the row are copies.
 // It returns an error matching ErrRow when data is no encoded row; r is then
 // not changed.
 func (r *Row) UnmarshalBinary(data []byte) error {
-	d := rowDecoder{data: data, text: string(data)}
+	var (
+		row Row
+		d   rowDecoder
+	)
+	if err := d.decode(&row, data, string(data)); err != nil {
+		return err
+	}
+	*r = row
+	return nil
+}
+
+// RowReader decodes one row after the other and makes hardly any garbage.
+// The zero value is ready for use.
+type RowReader struct {
+	row Row
+	buf []byte // what the strings of row refer to
+	d   rowDecoder
+}
+
+// Read decodes what Row.AppendBinary wrote. The row is the reader's and good until
+// the next call; data is not needed any more. Empty lists may be nil or not. The
+// error is that of Row.UnmarshalBinary.
+func (r *RowReader) Read(data []byte) (*Row, error) {
+	if len(data) > 64<<10 { // no reason to hold much for all that follow
+		row := new(Row)
+		return row, row.UnmarshalBinary(data)
+	}
+	r.buf = append(r.buf[:0], data...)
+	if err := r.d.decode(&r.row, r.buf, unsafe.String(unsafe.SliceData(r.buf), len(r.buf))); err != nil {
+		return nil, err
+	}
+	return &r.row, nil
+}
+
+// rowDecoder reads an encoded row. After the first thing that is wrong it
+// gives zero values, and bad is set.
+type rowDecoder struct {
+	data  []byte
+	text  string // data as a string, which all strings of the row share
+	at    int
+	bad   bool
+	words wordTable // strings that came already
+	ints  []int     // room for indexes of annotations; of a reader, all that there is
+	free  []int     // what of ints is not used yet
+}
+
+// decode fills row, whose lists it uses again as far as they have room. Where it
+// returns an error, row may be anything.
+func (d *rowDecoder) decode(row *Row, data []byte, text string) error {
+	d.data, d.text, d.at, d.bad = data, text, 0, false
+	d.words.n, d.words.more, d.free = 0, d.words.more[:0], d.ints
 	if v := d.byte(); v != rowVersion && !d.bad {
 		return fmt.Errorf("%w: version %d, not %d", ErrRow, v, rowVersion)
 	}
-	var row Row
 	copy(row.ID[:], d.bytes(len(row.ID)))
 	flags := d.uvarint()
 	if flags >= flagsEnd {
@@ -162,27 +398,28 @@ func (r *Row) UnmarshalBinary(data []byte) error {
 	row.Partial = flags&flagPartial != 0
 	row.OrphanOnly = flags&flagOrphanOnly != 0
 	row.InProgress = flags&flagInProgress != 0
+	row.Cut = flags&flagCut != 0
 
 	row.FirstSeq = d.uvarint()
 	row.LastSeq = row.FirstSeq + d.uvarint()
 	row.Revision = int(d.varint())
 	row.Changed = d.varint()
 	row.Start = d.varint()
-	if n := d.count(1); n > 0 {
-		row.Ends = make([]int64, n)
-		last := int64(0)
-		for i := range row.Ends {
-			last += d.varint()
-			row.Ends[i] = last
-		}
+	row.Ends = resize(row.Ends, d.count(1))
+	last := int64(0)
+	for i := range row.Ends {
+		last += d.varint()
+		row.Ends[i] = last
 	}
 	row.Entities = int(d.varint())
+	row.Duration, row.ResponseTime = 0, 0
 	if row.HasDuration {
-		row.Duration = d.float()
+		row.Duration = d.decimal()
 	}
 	if row.HasResponseTime {
-		row.ResponseTime = d.float()
+		row.ResponseTime = d.decimal()
 	}
+	row.Method, row.URL, row.UserAgent, row.ClientIP, row.Status = "", "", "", "", 0
 	if flags&flagHTTP != 0 {
 		row.Method = d.string()
 		row.URL = d.string()
@@ -190,42 +427,65 @@ func (r *Row) UnmarshalBinary(data []byte) error {
 		row.ClientIP = d.string()
 		row.Status = int(d.varint())
 	}
+	row.Root = ServiceID{}
 	if row.HasRoot {
 		row.Root = d.service()
 	}
-	if n := d.count(3); n > 0 {
-		row.Services = make([]ServiceID, n)
-		for i := range row.Services {
-			row.Services[i] = d.service()
+	row.Services = resize(row.Services, d.count(3))
+	for i := range row.Services {
+		row.Services[i] = d.service()
+	}
+	row.Annotations = resize(row.Annotations, d.count(3))
+	for i := range row.Annotations {
+		d.annotation(&row.Annotations[i])
+	}
+	row.Users = d.strings(row.Users)
+	row.ResourceARNs = d.strings(row.ResourceARNs)
+	row.InstanceIDs = d.strings(row.InstanceIDs)
+	row.Zones = d.strings(row.Zones)
+	row.Segments = resize(row.Segments, d.count(2))
+	for i := range row.Segments {
+		e := &row.Segments[i]
+		*e = SegmentEntry{}
+		head := d.byte()
+		e.Flags, e.HasDuration = Flags(head)&flagsAll, head&entryDuration != 0
+		e.Service = d.index(len(row.Services))
+		e.End, e.Duration = d.times(head, row.Start)
+		if head&entryDetails != 0 {
+			e.Status, e.Annotations = d.details(len(row.Annotations))
 		}
 	}
-	if n := d.count(3); n > 0 {
-		row.Annotations = make([]Annotation, n)
-		for i := range row.Annotations {
-			row.Annotations[i] = d.annotation()
+	row.Calls = resize(row.Calls, d.count(3))
+	for i := range row.Calls {
+		e := &row.Calls[i]
+		*e = CallEntry{}
+		head := d.byte()
+		e.Flags, e.HasDuration = Flags(head)&flagsAll, head&entryDuration != 0
+		e.From, e.To = d.index(len(row.Services)), d.index(len(row.Services))
+		e.End, e.Duration = d.times(head, row.Start)
+		if head&entryDetails != 0 {
+			e.Status, e.Annotations = d.details(len(row.Annotations))
 		}
 	}
-	row.Users = d.strings()
-	row.ResourceARNs = d.strings()
-	row.InstanceIDs = d.strings()
-	row.Zones = d.strings()
-	if !d.bad && d.at != len(data) {
-		return fmt.Errorf("%w: %d bytes too many", ErrRow, len(data)-d.at)
-	}
+	row.FaultCauses = d.causes(row.FaultCauses)
+	row.ErrorCauses = d.causes(row.ErrorCauses)
+	row.ResponseTimeCauses = d.causes(row.ResponseTimeCauses)
 	if d.bad {
 		return fmt.Errorf("%w: damaged or cut off at byte %d of %d", ErrRow, d.at, len(data))
 	}
-	*r = row
+	if d.at != len(data) {
+		return fmt.Errorf("%w: %d bytes too many", ErrRow, len(data)-d.at)
+	}
 	return nil
 }
 
-// rowDecoder reads an encoded row. After the first thing that is wrong it
-// gives zero values, and bad is set.
-type rowDecoder struct {
-	data []byte
-	text string // a copy of data that all strings of the row share
-	at   int
-	bad  bool
+// resize returns a list of n elements that may still be anything, in list's
+// room if it has enough. It returns nil for no list of no elements.
+func resize[T any](list []T, n int) []T {
+	if n <= cap(list) {
+		return list[:n]
+	}
+	return make([]T, n)
 }
 
 // bytes returns the next n bytes, or nil when there are fewer.
@@ -239,13 +499,23 @@ func (d *rowDecoder) bytes(n int) []byte {
 }
 
 func (d *rowDecoder) byte() byte {
-	if b := d.bytes(1); b != nil {
-		return b[0]
+	if d.at < len(d.data) && !d.bad {
+		d.at++
+		return d.data[d.at-1]
 	}
+	d.bad = true
 	return 0
 }
 
 func (d *rowDecoder) uvarint() uint64 {
+	if d.at < len(d.data) && d.data[d.at] < 0x80 && !d.bad {
+		d.at++
+		return uint64(d.data[d.at-1])
+	}
+	return d.longUvarint()
+}
+
+func (d *rowDecoder) longUvarint() uint64 {
 	if d.bad {
 		return 0
 	}
@@ -258,22 +528,23 @@ func (d *rowDecoder) uvarint() uint64 {
 	return v
 }
 
-func (d *rowDecoder) varint() int64 {
-	v := d.uvarint()
-	return int64(v>>1) ^ -int64(v&1)
-}
+func (d *rowDecoder) varint() int64 { return unzigzag(d.uvarint()) }
 
-func (d *rowDecoder) float() float64 {
-	b := d.bytes(8)
-	if b == nil {
-		return 0
+func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
+
+// decimal reads what appendDecimal wrote.
+func (d *rowDecoder) decimal() float64 {
+	v := d.uvarint()
+	if v&1 == 0 && v>>1 < mostDecimal {
+		return float64(v>>1) / 1e6
 	}
-	f := math.Float64frombits(binary.LittleEndian.Uint64(b))
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		d.bad = true
-		return 0
+	if b := d.bytes(8); b != nil && v == 1 {
+		if f := math.Float64frombits(binary.LittleEndian.Uint64(b)); !math.IsNaN(f) && !math.IsInf(f, 0) {
+			return f
+		}
 	}
-	return f
+	d.bad = true
+	return 0
 }
 
 // count returns the length of a list whose elements take at least size bytes
@@ -287,21 +558,42 @@ func (d *rowDecoder) count(size int) int {
 	return int(n)
 }
 
-func (d *rowDecoder) string() string {
-	n := d.count(1)
-	if d.bad {
-		return ""
+// index returns an index into a list of n elements.
+func (d *rowDecoder) index(n int) int {
+	i := d.uvarint()
+	if i >= uint64(n) {
+		d.bad = true
+		return 0
 	}
-	d.at += n
-	return d.text[d.at-n : d.at]
+	return int(i)
 }
 
-func (d *rowDecoder) strings() []string {
-	n := d.count(1)
-	if n == 0 {
-		return nil
+func (d *rowDecoder) string() string {
+	v := d.uvarint()
+	n := v >> 1
+	switch {
+	case v == 0:
+		return ""
+	case v&1 == 0:
+		if n > uint64(len(d.data)-d.at) {
+			d.bad = true
+			return ""
+		}
+		s := d.text[d.at : d.at+int(n)]
+		d.at += int(n)
+		d.words.add(s)
+		return s
+	case n < uint64(min(d.words.n, len(d.words.first))):
+		return d.words.first[n]
+	case n < uint64(d.words.n):
+		return d.words.more[n-uint64(len(d.words.first))]
 	}
-	list := make([]string, n)
+	d.bad = true
+	return ""
+}
+
+func (d *rowDecoder) strings(list []string) []string {
+	list = resize(list, d.count(1))
 	for i := range list {
 		list[i] = d.string()
 	}
@@ -312,23 +604,102 @@ func (d *rowDecoder) service() ServiceID {
 	return ServiceID{Name: d.string(), Type: d.string(), AccountID: d.string()}
 }
 
-func (d *rowDecoder) annotation() Annotation {
-	a := Annotation{Key: d.string(), Type: segment.Type(d.byte())}
+func (d *rowDecoder) bool() bool {
+	b := d.byte()
+	if b > 1 {
+		d.bad = true
+	}
+	return b == 1
+}
+
+func (d *rowDecoder) annotation(a *Annotation) {
+	*a = Annotation{Key: d.string(), Type: segment.Type(d.byte())}
 	switch a.Type {
 	case segment.TypeString:
 		a.String = d.string()
 	case segment.TypeNumber:
-		a.Number = d.float()
+		a.Number = d.decimal()
 	case segment.TypeBool:
-		switch d.byte() {
-		case 0:
-		case 1:
-			a.Bool = true
-		default:
-			d.bad = true
-		}
+		a.Bool = d.bool()
 	default:
 		d.bad = true
 	}
-	return a
+}
+
+// times reads the end and the duration of an entry with that first byte.
+func (d *rowDecoder) times(head byte, start int64) (end int64, duration float64) {
+	if Flags(head)&FlagInProgress == 0 {
+		switch v := d.uvarint(); {
+		case v&1 == 0:
+			end = start + unzigzag(v>>1)*1000 // wraps around, as encoding does
+		case v == 1:
+			end = start + d.varint()
+		default:
+			d.bad = true
+		}
+	}
+	if head&entryDuration != 0 {
+		duration = d.decimal()
+	}
+	return end, duration
+}
+
+// details reads the status and the annotations of an entry of a row that has
+// so many annotations.
+func (d *rowDecoder) details(annotations int) (status int, list []int) {
+	status = int(d.varint())
+	n := d.count(1)
+	if n == 0 {
+		return status, nil
+	}
+	if n > len(d.free) {
+		d.ints = make([]int, max(n, 2*len(d.ints), 8))
+		d.free = d.ints
+	}
+	list, d.free = d.free[:n:n], d.free[n:]
+	for i := range list {
+		list[i] = d.index(annotations)
+	}
+	return status, list
+}
+
+func (d *rowDecoder) causes(list []RootCause) []RootCause {
+	list = resize(list, d.count(2))
+	for i := range list {
+		c := &list[i]
+		c.ClientImpacting = d.bool()
+		c.Services = resize(c.Services, d.count(5))
+		for j := range c.Services {
+			s := &c.Services[j]
+			s.Service = d.service()
+			s.Inferred = d.bool()
+			s.Entities = resize(s.Entities, d.count(2))
+			for k := range s.Entities {
+				d.causeEntity(&s.Entities[k])
+			}
+		}
+	}
+	return list
+}
+
+func (d *rowDecoder) causeEntity(e *RootCauseEntity) {
+	e.Name = d.string()
+	flags := d.byte()
+	if flags >= causeEntityFlags {
+		d.bad = true
+	}
+	e.Remote = flags&causeRemote != 0
+	e.Coverage = 0
+	if flags&causeCoverage != 0 {
+		e.Coverage = d.decimal()
+	}
+	n := 0
+	if flags&causeExceptions != 0 {
+		n = d.count(2)
+	}
+	e.Exceptions = resize(e.Exceptions, n)
+	for i := range e.Exceptions {
+		e.Exceptions[i].Name = d.string()
+		e.Exceptions[i].Message = d.string()
+	}
 }

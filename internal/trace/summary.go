@@ -6,13 +6,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/roentgen-io/roentgen/segment"
 )
 
 // Bounds of a row, in bytes but for maxEnds. They keep the worst row near
-// 300 KiB; that of an ordinary trace has a few hundred bytes.
+// 500 KiB; that of an ordinary trace has a few hundred bytes.
 const (
 	maxEnds            = 7 * 24 * 60 // a week of minutes
 	maxURL             = 2048
@@ -22,8 +23,13 @@ const (
 	maxKey             = 1024
 	maxAnnotation      = 4096
 	maxServicesSize    = 64 << 10
+	maxEntriesSize     = 64 << 10 // encoded, of segments and calls each
+	minEntrySize       = 2
+	maxEntrySize       = 40 // without annotations, each of which adds 3 at most
 	maxAnnotationsSize = 64 << 10
 	maxTextsSize       = 16 << 10
+	maxCausesSize      = 64 << 10
+	maxPairs           = 64 << 10 // annotations of segments and calls, in all
 )
 
 // roomyRow is a row with room for the lists of an ordinary trace beside it, so
@@ -32,14 +38,44 @@ type roomyRow struct {
 	Row
 	ends      [1]int64
 	services  [2]ServiceID
+	segments  [1]SegmentEntry
+	calls     [1]CallEntry
 	users     [1]string
 	arns      [1]string
 	instances [1]string
 	zones     [1]string
+	indexes   [4]int
+}
+
+// rowMaker is the state of one call of Row or FullRow.
+type rowMaker struct {
+	*Trace
+	r    *roomyRow
+	full bool // without bounds
+	root *Entity
+	// nodes are indexes into Row.Services: of the segments, then of the inferred
+	// callees of calls; -1 where the node was left out.
+	nodes  []int
+	client int // index of the client's node
+	// pairs say what has which annotation: the index of the segment, or that of the
+	// call behind all segments, in the upper half, the annotation's in the lower.
+	pairs   []uint64
+	indexes []int // room for the annotations of entries
+	given   int   // how many pairs were given to entries
+	squeeze int   // length of pairs at which repetitions are taken out
+
+	fault, err bool // something has that flag
+	left       int  // bytes for root causes
 }
 
 // Row returns the summary of the trace. Its strings refer to the documents.
-func (t *Trace) Row() *Row {
+func (t *Trace) Row() *Row { return t.row(false) }
+
+// FullRow returns the summary of the trace without any bound: what Row leaves
+// out when it sets Cut is there. It may be as large as the documents.
+func (t *Trace) FullRow() *Row { return t.row(true) }
+
+func (t *Trace) row(full bool) *Row {
 	room := &roomyRow{Row: Row{
 		ID:         t.ID,
 		FirstSeq:   t.FirstSeq,
@@ -50,26 +86,52 @@ func (t *Trace) Row() *Row {
 		OrphanOnly: len(t.Segments) == 0,
 		Entities:   len(t.visible) + len(t.hidden),
 	}}
-	r := &room.Row
-	r.Ends = room.ends[:0]
-	r.Users, r.ResourceARNs = room.users[:0], room.arns[:0]
-	r.InstanceIDs, r.Zones = room.instances[:0], room.zones[:0]
-	if 1+len(t.calls) <= len(room.services) {
-		r.Services = room.services[:0]
-	} else {
-		r.Services = make([]ServiceID, 0, 2+min(len(t.calls), searchBelow))
+	m := rowMakers.Get().(*rowMaker)
+	m.Trace, m.r, m.full, m.root = t, room, full, t.root()
+	m.nodes = resize(m.nodes, len(t.Segments)+len(t.calls))
+	m.pairs, m.given, m.squeeze = m.pairs[:0], 0, 4096
+	m.fault, m.err = false, false
+	m.times()
+	m.entryPoint()
+	m.services()
+	m.texts()
+	m.segments()
+	m.calls()
+	m.causes()
+	m.Trace, m.r, m.root, m.indexes = nil, nil, nil, nil
+	if cap(m.nodes)+cap(m.pairs) <= 4096 {
+		rowMakers.Put(m)
 	}
-	t.rowTimes(r)
-	if root := t.root(); root != nil {
-		r.setRoot(root)
-	}
-	t.rowServices(r)
-	t.rowTexts(r)
-	return r
+	return &room.Row
 }
 
-// rowTimes fills what depends on times alone.
-func (t *Trace) rowTimes(r *Row) {
+var rowMakers = sync.Pool{New: func() any { return new(rowMaker) }}
+
+// limit returns the bound of a list.
+func (m *rowMaker) limit(n int) int {
+	if m.full {
+		return math.MaxInt
+	}
+	return n
+}
+
+// text returns s within the bound of a text.
+func (m *rowMaker) text(s string, limit int) string {
+	if len(s) <= limit || m.full {
+		return s
+	}
+	m.r.Cut = true
+	return cut(s, limit)
+}
+
+func (m *rowMaker) node(id ServiceID) ServiceID {
+	return ServiceID{Name: m.text(id.Name, maxText), Type: m.text(id.Type, maxText), AccountID: m.text(id.AccountID, maxText)}
+}
+
+// times fills what depends on times alone.
+func (m *rowMaker) times() {
+	t, r := m.Trace, m.r
+	r.Ends = r.ends[:0]
 	counted := t.visible
 	if len(counted) == 0 {
 		counted = t.hidden
@@ -92,7 +154,9 @@ func (t *Trace) rowTimes(r *Row) {
 	if len(r.Ends) > 1 {
 		slices.Sort(r.Ends)
 		r.Ends = slices.Compact(r.Ends)
-		r.Ends = r.Ends[max(0, len(r.Ends)-maxEnds):]
+		if over := len(r.Ends) - maxEnds; over > 0 && !m.full {
+			r.Ends, r.Cut = r.Ends[over:], true
+		}
 	}
 	if !math.IsInf(start, 1) {
 		r.Start = Nanos(start)
@@ -104,23 +168,29 @@ func (t *Trace) rowTimes(r *Row) {
 
 // root returns the segment without parent_id: of several the one that started
 // first, of these the one with the smallest id. It returns nil when there is none.
-func (t *Trace) root() *segment.Segment {
-	var root *segment.Segment
+func (t *Trace) root() *Entity {
+	var root *Entity
 	for _, e := range t.Segments {
 		s := e.Segment
 		if s.HasParent {
 			continue
 		}
-		if root == nil || s.StartTime < root.StartTime || s.StartTime == root.StartTime && s.ID < root.ID {
-			root = s
+		if root == nil || s.StartTime < root.Segment.StartTime ||
+			s.StartTime == root.Segment.StartTime && s.ID < root.Segment.ID {
+			root = e
 		}
 	}
 	return root
 }
 
-func (r *Row) setRoot(root *segment.Segment) {
+// entryPoint fills what depends on the root alone.
+func (m *rowMaker) entryPoint() {
+	if m.root == nil {
+		return
+	}
+	r, root := m.r, m.root.Segment
 	r.HasRoot = true
-	r.Root = boundService(ServiceOf(root))
+	r.Root = m.node(ServiceOf(root))
 	r.HasFault = root.Fault.True()
 	r.HasThrottle = root.Throttle.True()
 	r.HasError = root.Error.True() && !r.HasThrottle
@@ -133,57 +203,93 @@ func (r *Row) setRoot(root *segment.Segment) {
 	var parts, request [4]segment.Raw
 	root.HTTP.Find(parts[:], "request", "response")
 	parts[0].Find(request[:], "method", "url", "user_agent", "client_ip")
-	r.Method = cut(request[0].String(), maxWord)
-	r.URL = cut(request[1].String(), maxURL)
-	r.UserAgent = cut(request[2].String(), maxUserAgent)
-	r.ClientIP = cut(request[3].String(), maxWord)
-	if status, ok := parts[1].Get("status").Number(); ok && math.Abs(status) < 1<<31 {
-		r.Status = int(status)
-	}
+	r.Method = m.text(request[0].String(), maxWord)
+	r.URL = m.text(request[1].String(), maxURL)
+	r.UserAgent = m.text(request[2].String(), maxUserAgent)
+	r.ClientIP = m.text(request[3].String(), maxWord)
+	r.Status = statusOf(parts[1])
 }
 
-func (t *Trace) rowServices(r *Row) {
-	services := bounded[ServiceID]{list: r.Services, limit: maxServicesSize}
-	add := func(id ServiceID) {
-		id = boundService(id)
-		services.add(id, len(id.Name)+len(id.Type)+len(id.AccountID)+3)
+// statusOf returns the status of the response block of an http block, 0 when it
+// says none.
+func statusOf(response segment.Raw) int {
+	if status, ok := response.Get("status").Number(); ok && math.Abs(status) < 1<<31 {
+		return int(status)
 	}
-	for _, e := range t.Segments {
-		add(ServiceOf(e.Segment))
+	return 0
+}
+
+// services fills the nodes of the trace.
+func (m *rowMaker) services() {
+	r := m.r
+	services := bounded[ServiceID]{list: r.services[:0], limit: m.limit(maxServicesSize)}
+	if n := 1 + len(m.Trace.calls); n > len(r.services) {
+		services.list = make([]ServiceID, 0, 1+min(n, searchBelow))
 	}
-	for i := range t.calls {
-		if t.calls[i].Inferred() {
-			add(t.calls[i].Node)
+	add := func(id ServiceID) int {
+		id = m.node(id)
+		i := services.add(id, len(id.Name)+len(id.Type)+len(id.AccountID)+3)
+		r.Cut = r.Cut || i < 0
+		return i
+	}
+	for i, e := range m.Segments {
+		if e == m.root {
+			m.nodes[i] = services.add(r.Root, len(r.Root.Name)+len(r.Root.Type)+len(r.Root.AccountID)+3)
+			continue
+		}
+		m.nodes[i] = add(ServiceOf(e.Segment))
+	}
+	callees := m.nodes[len(m.Segments):]
+	for i := range m.Trace.calls {
+		if c := &m.Trace.calls[i]; c.Inferred() {
+			callees[i] = add(c.Node)
 		}
 	}
 	if r.HasRoot {
 		services.limit = math.MaxInt // always room for the entry point and its client
-		add(r.Root)
-		add(ServiceID{Name: r.Root.Name, Type: typeClient})
+		m.nodes[m.root.at] = services.add(r.Root, 0)
+		m.client = services.add(ServiceID{Name: r.Root.Name, Type: typeClient}, 0)
 	}
 	r.Services = orNil(services.list)
 }
 
-// rowTexts fills the lists that are gathered from segments and subsegments.
-func (t *Trace) rowTexts(r *Row) {
-	annotations := bounded[Annotation]{limit: maxAnnotationsSize}
-	users := bounded[string]{list: r.Users, limit: maxTextsSize}
-	arns := bounded[string]{list: r.ResourceARNs, limit: maxTextsSize}
-	instances := bounded[string]{list: r.InstanceIDs, limit: maxTextsSize}
-	zones := bounded[string]{list: r.Zones, limit: maxTextsSize}
-	text := func(b *bounded[string], s string) {
-		if s != "" {
-			s = cut(s, maxText)
-			b.add(s, len(s)+1)
+// texts fills the lists that are gathered from segments and subsegments.
+func (m *rowMaker) texts() {
+	r := m.r
+	annotations := bounded[Annotation]{limit: m.limit(maxAnnotationsSize)}
+	add := func(of int, key string, v segment.Raw) {
+		if len(key) > maxKey && !m.full {
+			r.Cut = true
+			return
+		}
+		a, ok := annotation(key, v)
+		if !ok {
+			return
+		}
+		a.String = m.text(a.String, maxAnnotation)
+		if i := annotations.add(a, len(a.Key)+len(a.String)+8); i >= 0 {
+			m.pair(of, i)
+		} else {
+			r.Cut = true
 		}
 	}
-	for _, e := range t.visible {
+	users := bounded[string]{list: r.users[:0], limit: m.limit(maxTextsSize)}
+	arns := bounded[string]{list: r.arns[:0], limit: m.limit(maxTextsSize)}
+	instances := bounded[string]{list: r.instances[:0], limit: m.limit(maxTextsSize)}
+	zones := bounded[string]{list: r.zones[:0], limit: m.limit(maxTextsSize)}
+	text := func(b *bounded[string], s string) {
+		if s != "" {
+			s = m.text(s, maxText)
+			r.Cut = b.add(s, len(s)+1) < 0 || r.Cut
+		}
+	}
+	for _, e := range m.visible {
 		s := e.Segment
-		if s.Annotations != nil && !s.Inferred {
+		m.fault = m.fault || s.Fault.True()
+		m.err = m.err || s.Error.True()
+		if s.Annotations != nil {
 			s.Annotations.Members(func(key string, v segment.Raw) bool {
-				if a, ok := annotation(key, v); ok {
-					annotations.add(a, len(a.Key)+len(a.String)+8)
-				}
+				add(int(e.segment.at), key, v)
 				return true
 			})
 		}
@@ -206,10 +312,227 @@ func (t *Trace) rowTexts(r *Row) {
 		}
 		text(&zones, blocks[1].Get("availability_zone").String())
 	}
-	slices.SortFunc(annotations.list, compareAnnotations)
-	r.Annotations = annotations.list
+	for i := range m.Trace.calls {
+		c := &m.Trace.calls[i]
+		if !c.Inferred() || c.Sub.Segment.Annotations == nil {
+			continue
+		}
+		c.Sub.Segment.Annotations.Members(func(key string, v segment.Raw) bool {
+			if local := localKey(key); local != "" {
+				add(len(m.Segments)+i, local, v)
+			}
+			return true
+		})
+	}
+	m.sortAnnotations(annotations.list)
 	r.Users, r.ResourceARNs = orNil(users.list), orNil(arns.list)
 	r.InstanceIDs, r.Zones = orNil(instances.list), orNil(zones.list)
+}
+
+// pair notes that a segment or call has an annotation. Subsegments by the
+// thousand may say the same, so that repetitions are taken out at times.
+func (m *rowMaker) pair(of, annotation int) {
+	if p := uint64(of)<<32 | uint64(annotation); len(m.pairs) == 0 || m.pairs[len(m.pairs)-1] != p {
+		m.pairs = append(m.pairs, p)
+	}
+	if len(m.pairs) < m.squeeze {
+		return
+	}
+	slices.Sort(m.pairs)
+	m.pairs = slices.Compact(m.pairs)
+	if len(m.pairs) > maxPairs && !m.full {
+		m.pairs, m.r.Cut = m.pairs[:maxPairs], true
+	}
+	m.squeeze = 2*len(m.pairs) + 4096
+}
+
+// sortAnnotations makes list the annotations of the row, sorted, and pairs
+// refer to them.
+func (m *rowMaker) sortAnnotations(list []Annotation) {
+	if len(list) == 0 {
+		return
+	}
+	m.r.Annotations = list
+	var room [16]int
+	order := room[:0] // order[i] is the index before sorting of what is i-th now
+	for i := range list {
+		order = append(order, i)
+	}
+	if len(list) <= len(room) {
+		for i := 1; i < len(list); i++ {
+			for j := i; j > 0 && compareAnnotations(&list[j], &list[j-1]) < 0; j-- {
+				list[j], list[j-1] = list[j-1], list[j]
+				order[j], order[j-1] = order[j-1], order[j]
+			}
+		}
+	} else {
+		slices.SortFunc(order, func(x, y int) int { return compareAnnotations(&list[x], &list[y]) })
+		sorted := make([]Annotation, len(list))
+		for i, k := range order {
+			sorted[i] = list[k]
+		}
+		m.r.Annotations = sorted
+	}
+	var ranks [len(room)]int
+	rank := ranks[:]
+	if len(list) > len(ranks) {
+		rank = make([]int, len(list))
+	}
+	for i, k := range order {
+		rank[k] = i
+	}
+	for i, p := range m.pairs {
+		m.pairs[i] = p>>32<<32 | uint64(rank[uint32(p)])
+	}
+	slices.Sort(m.pairs)
+	m.pairs, m.given = slices.Compact(m.pairs), 0
+	m.indexes = resize(m.r.indexes[:], len(m.pairs))
+}
+
+// annotations returns the indexes of the annotations that a segment or call
+// has. It has to be asked in rising order.
+func (m *rowMaker) annotations(of int) []int {
+	pairs := m.pairs[m.given:]
+	n := 0
+	for n < len(pairs) && pairs[n]>>32 == uint64(of) {
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	list := m.indexes[m.given : m.given+n : m.given+n]
+	for i := range list {
+		list[i] = int(uint32(pairs[i]))
+	}
+	m.given += n
+	return list
+}
+
+// numbers are what the entries of segments and calls have in common.
+type numbers struct {
+	flags       Flags
+	status      int
+	end         int64
+	duration    float64
+	hasDuration bool
+}
+
+func (m *rowMaker) numbers(s *segment.Segment) (n numbers) {
+	switch {
+	case s.Throttle.True():
+		n.flags = FlagThrottle
+	case s.Error.True():
+		n.flags = FlagError
+	}
+	if s.Fault.True() {
+		n.flags |= FlagFault
+	}
+	if s.InProgress {
+		n.flags |= FlagInProgress
+	} else {
+		n.end = Nanos(s.EndTime)
+		n.duration, n.hasDuration = between(s.StartTime, s.EndTime)
+	}
+	switch {
+	case m.root != nil && s == m.root.Segment:
+		n.status = m.r.Status
+	case s.HTTP != nil:
+		n.status = statusOf(s.HTTP.Get("response"))
+	}
+	return n
+}
+
+// counted reports whether the bytes of n entries have to be counted to know that
+// they keep to their bound.
+func (m *rowMaker) counted(n int) bool {
+	return !m.full && n*maxEntrySize+len(m.pairs)*3 > maxEntriesSize
+}
+
+// segments fills the entries of segments.
+func (m *rowMaker) segments() {
+	r := m.r
+	list := r.segments[:0]
+	if n := len(m.Segments); n > len(r.segments) {
+		list = make([]SegmentEntry, 0, min(n, m.limit(maxEntriesSize/minEntrySize)))
+	}
+	left, counted := maxEntriesSize, m.counted(len(m.Segments))
+	var buf [64]byte // room enough unless there are many annotations
+	for i, e := range m.Segments {
+		annotations := m.annotations(i)
+		if m.nodes[i] < 0 {
+			continue // Cut is set already
+		}
+		s := e.Segment
+		n := m.numbers(s)
+		if s.Inferred {
+			n.flags |= FlagInferred
+		}
+		if !s.HasParent {
+			n.flags |= FlagRoot
+		}
+		entry := SegmentEntry{
+			Service: m.nodes[i], Flags: n.flags, Status: n.status, End: n.end,
+			Duration: n.duration, HasDuration: n.hasDuration, Annotations: annotations, Segment: s,
+		}
+		if counted {
+			size := len(entry.append(buf[:0], r.Start))
+			if size > left {
+				r.Cut = true
+				continue
+			}
+			left -= size
+		}
+		list = append(list, entry)
+	}
+	r.Segments = orNil(list)
+}
+
+// calls fills the entries of calls.
+func (m *rowMaker) calls() {
+	r := m.r
+	calls := m.Trace.calls
+	list := r.calls[:0]
+	if n := len(calls); n > len(r.calls) {
+		list = make([]CallEntry, 0, min(n, m.limit(maxEntriesSize/minEntrySize)))
+	}
+	left, counted := maxEntriesSize, m.counted(len(calls))
+	var buf [64]byte // room enough unless there are many annotations
+	for i := range calls {
+		c := &calls[i]
+		annotations := m.annotations(len(m.Segments) + i)
+		from, to := m.client, m.nodes[len(m.Segments)+i]
+		if c.Caller != nil {
+			from = m.nodes[c.Caller.at]
+		}
+		if !c.Inferred() {
+			to = m.nodes[c.Callee.at]
+		}
+		if from < 0 || to < 0 {
+			continue // Cut is set already
+		}
+		entry := CallEntry{From: from, To: to, Annotations: annotations, Segment: c.Segment()}
+		if c.Sub == nil && len(r.Segments) == len(m.Segments) {
+			own := &r.Segments[c.Callee.at]
+			entry.Flags, entry.Status, entry.End = own.Flags&^(FlagRoot|FlagInferred), own.Status, own.End
+			entry.Duration, entry.HasDuration = own.Duration, own.HasDuration
+		} else {
+			n := m.numbers(entry.Segment)
+			entry.Flags, entry.Status, entry.End, entry.Duration, entry.HasDuration = n.flags, n.status, n.end, n.duration, n.hasDuration
+		}
+		if c.Inferred() {
+			entry.Flags |= FlagInferred
+		}
+		if counted {
+			size := len(entry.append(buf[:0], r.Start))
+			if size > left {
+				r.Cut = true
+				continue
+			}
+			left -= size
+		}
+		list = append(list, entry)
+	}
+	r.Calls = orNil(list)
 }
 
 // orNil returns nil for an empty list, as decoding a row does.
@@ -224,14 +547,10 @@ func orNil[T any](list []T) []T {
 // and false when the value is of no type that is indexed.
 func annotation(key string, v segment.Raw) (Annotation, bool) {
 	a := Annotation{Key: key, Type: v.Type()}
-	if len(key) > maxKey {
-		return a, false
-	}
 	var ok bool
 	switch a.Type {
 	case segment.TypeString:
 		a.String, ok = v.Text()
-		a.String = cut(a.String, maxAnnotation)
 	case segment.TypeNumber:
 		a.Number, ok = v.Number()
 		a.Number += 0 // -0 is the same value as 0
@@ -241,7 +560,7 @@ func annotation(key string, v segment.Raw) (Annotation, bool) {
 	return a, ok
 }
 
-func compareAnnotations(x, y Annotation) int {
+func compareAnnotations(x, y *Annotation) int {
 	if c := strings.Compare(x.Key, y.Key); c != 0 {
 		return c
 	}
@@ -272,20 +591,21 @@ const listSearchBelow = 64
 type bounded[T comparable] struct {
 	list  []T
 	limit int
-	known map[T]struct{} // of the values of list, once they are many
+	known map[T]int // index of the values of list, once they are many
 }
 
-// add adds v, which counts size bytes.
-func (b *bounded[T]) add(v T, size int) {
+// add adds v, which counts size bytes, and returns its index, -1 when it does
+// not fit.
+func (b *bounded[T]) add(v T, size int) int {
 	if b.known == nil {
-		if slices.Contains(b.list, v) {
-			return
+		if i := slices.Index(b.list, v); i >= 0 {
+			return i
 		}
-	} else if _, ok := b.known[v]; ok {
-		return
+	} else if i, ok := b.known[v]; ok {
+		return i
 	}
 	if size > b.limit {
-		return
+		return -1
 	}
 	b.limit -= size
 	if b.list == nil {
@@ -294,13 +614,14 @@ func (b *bounded[T]) add(v T, size int) {
 	b.list = append(b.list, v)
 	switch {
 	case b.known != nil:
-		b.known[v] = struct{}{}
+		b.known[v] = len(b.list) - 1
 	case len(b.list) > listSearchBelow:
-		b.known = make(map[T]struct{}, 4*listSearchBelow)
-		for _, v := range b.list {
-			b.known[v] = struct{}{}
+		b.known = make(map[T]int, 4*listSearchBelow)
+		for i, v := range b.list {
+			b.known[v] = i
 		}
 	}
+	return len(b.list) - 1
 }
 
 // cut returns s, or as much of its beginning as fits into limit bytes without
@@ -313,10 +634,6 @@ func cut(s string, limit int) string {
 		limit--
 	}
 	return s[:limit]
-}
-
-func boundService(id ServiceID) ServiceID {
-	return ServiceID{Name: cut(id.Name, maxText), Type: cut(id.Type, maxText), AccountID: cut(id.AccountID, maxText)}
 }
 
 // Nanos returns a time in seconds, as documents and requests write it, in unix

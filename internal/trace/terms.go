@@ -2,6 +2,7 @@ package trace
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -51,10 +52,10 @@ func term(kind byte, parts ...string) Term {
 // TermService is had by rows with a node of that name.
 func TermService(name string) Term { return term(termService, name) }
 
-// TermServiceType is had by rows with a node of that type.
+// TermServiceType is had by rows with a node of that type, "" for one without.
 func TermServiceType(typ string) Term { return term(termServiceType, typ) }
 
-// TermAccount is had by rows with a node of that account.
+// TermAccount is had by rows with a node of that account, "" for one without.
 func TermAccount(id string) Term { return term(termAccount, id) }
 
 // TermEdge is had by rows in which a node of one name calls one of another.
@@ -129,6 +130,7 @@ func AliasKey(key string) string {
 	for i := range len(key) {
 		if odd(key[i]) {
 			var b strings.Builder
+			b.Grow(len(key))
 			for _, r := range key {
 				if r >= 0x80 || odd(byte(r)) {
 					r = '_'
@@ -140,3 +142,94 @@ func AliasKey(key string) string {
 	}
 	return key
 }
+
+// AppendTerms appends the terms that the row has. Some may come twice. Of a row
+// with Cut set terms are missing, so that none can be concluded from: it has to
+// be looked at whatever is asked.
+func (r *Row) AppendTerms(dst []Term) []Term {
+	for i := range r.Services {
+		s, before := &r.Services[i], r.Services[max(0, i-termsSeen):i]
+		if !slices.ContainsFunc(before, func(b ServiceID) bool { return b.Name == s.Name }) {
+			dst = append(dst, TermService(s.Name))
+		}
+		if !slices.ContainsFunc(before, func(b ServiceID) bool { return b.Type == s.Type }) {
+			dst = append(dst, TermServiceType(s.Type))
+		}
+		if !slices.ContainsFunc(before, func(b ServiceID) bool { return b.AccountID == s.AccountID }) {
+			dst = append(dst, TermAccount(s.AccountID))
+		}
+	}
+	var flags Flags // of anything
+	for i := range r.Segments {
+		flags |= r.Segments[i].Flags
+	}
+	for i := range r.Calls {
+		c, before := &r.Calls[i], r.Calls[max(0, i-termsSeen):i]
+		flags |= c.Flags
+		if !slices.ContainsFunc(before, func(b CallEntry) bool { return b.From == c.From && b.To == c.To }) {
+			dst = append(dst, TermEdge(r.Services[c.From].Name, r.Services[c.To].Name))
+		}
+	}
+	var alias string // of the key before, "" when it has none
+	for i := range r.Annotations {
+		a := &r.Annotations[i]
+		if i == 0 || r.Annotations[i-1].Key != a.Key {
+			dst = append(dst, TermKey(a.Key))
+			if alias = AliasKey(a.Key); alias == a.Key {
+				alias = ""
+			} else {
+				dst = append(dst, TermKey(alias))
+			}
+		}
+		dst = append(dst, TermValue(*a))
+		if alias != "" {
+			b := *a
+			b.Key = alias
+			dst = append(dst, TermValue(b))
+		}
+	}
+	one := func(s string, term func(string) Term) {
+		if s != "" {
+			dst = append(dst, term(s))
+		}
+	}
+	one(r.Method, TermMethod)
+	one(r.URL, TermURL)
+	one(r.ClientIP, TermClientIP)
+	if r.Status != 0 {
+		dst = append(dst, TermStatus(r.Status))
+	}
+	for _, l := range [...]struct {
+		list []string
+		term func(string) Term
+	}{{r.Users, TermUser}, {r.ResourceARNs, TermARN}, {r.InstanceIDs, TermInstance}, {r.Zones, TermZone}} {
+		for _, s := range l.list {
+			dst = append(dst, l.term(s))
+		}
+	}
+	for _, m := range [...]struct {
+		on   bool
+		mark Mark
+	}{
+		{r.HasError, MarkError},
+		{r.HasFault, MarkFault},
+		{r.HasThrottle, MarkThrottle},
+		{r.Partial, MarkPartial},
+		{flags&FlagInferred != 0, MarkInferred},
+		{r.InProgress, MarkInProgress},
+		{flags&FlagError != 0, MarkAnyError},
+		{flags&FlagFault != 0, MarkAnyFault},
+		{flags&FlagThrottle != 0, MarkAnyThrottle},
+		{len(r.FaultCauses) > 0, MarkFaultCause},
+		{len(r.ErrorCauses) > 0, MarkErrorCause},
+		{len(r.ResponseTimeCauses) > 0, MarkResponseTimeCause},
+	} {
+		if m.on {
+			dst = append(dst, TermMark(m.mark))
+		}
+	}
+	return dst
+}
+
+// termsSeen is how far AppendTerms looks back for a term that it gave already.
+const termsSeen = 8

@@ -28,6 +28,14 @@ type Entity struct {
 	// holder is the id of the entity that nested this one, when this is the top
 	// of an orphan tree because that entity lies below it.
 	holder segment.SegmentID
+	// segment is the segment that this belongs to, itself included; nil for orphans.
+	segment *Entity
+	// callee is a reported segment that names this as its parent, and nextCallee the
+	// next one that names the same parent.
+	callee, nextCallee *Entity
+
+	at  int32 // position in Trace.Segments, of segments only
+	pos int32 // position in Trace.visible
 }
 
 // Trace is an assembled trace. It is not changed after Assemble returned it,
@@ -36,13 +44,15 @@ type Entity struct {
 type Trace struct {
 	ID       segment.TraceID
 	Segments []*Entity          // reported segments, in the order of arrival
-	Inferred []*segment.Segment // inferred callees, ready to encode
+	Inferred []*segment.Segment // inferred callees, ready to encode; none after AssembleBrief
 	Orphans  []*Entity          // subsegments whose parent is unknown, with their trees
 
 	Revision int    // number of puts that changed the trace, from 1
 	Changed  int64  // receipt of the latest accepted change, unix milliseconds
 	FirstSeq uint64 // of the first document
 	LastSeq  uint64 // of the last document, ignored ones included
+	// ChangedSeq is that of the last document that changed the trace.
+	ChangedSeq uint64
 
 	// visible are the segments and attached subsegments and hidden the orphans
 	// with their trees, both in the order of arrival.

@@ -3,8 +3,6 @@ package trace
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -65,6 +63,7 @@ func (h *history) of(id segment.TraceID) []Document {
 //	trace [orphans]          the trace as BatchGetTraces gives it, and its bookkeeping
 //	tree                     what hangs where, without the documents
 //	row                      the summary, zero values left out
+//	causes                   the root causes alone
 func TestGolden(t *testing.T) {
 	datadriven.Walk(t, "testdata/golden", func(t *testing.T, path string) {
 		var h history
@@ -113,6 +112,13 @@ func TestGolden(t *testing.T) {
 				row := assembled().Row()
 				printRow(&out, row)
 				checkCodec(t, row)
+			case "causes":
+				row := assembled().Row()
+				printCauses(&out, row)
+				checkCodec(t, row)
+				if out.Len() == 0 {
+					return "none\n"
+				}
 			default:
 				t.Fatalf("%s: unknown command %s", d.Pos, d.Cmd)
 			}
@@ -215,28 +221,75 @@ func printRow(out *strings.Builder, r *Row) {
 			line("%s: %q", l.name, l.list)
 		}
 	}
+	entry := func(flags Flags, status int, end int64, duration float64, has bool, annotations []int) string {
+		var b strings.Builder
+		for i, name := range []string{"error", "fault", "throttle", "in-progress", "inferred", "root"} {
+			if flags&(1<<i) != 0 {
+				b.WriteString(" " + name)
+			}
+		}
+		if status != 0 {
+			fmt.Fprintf(&b, " %d", status)
+		}
+		if flags&FlagInProgress == 0 {
+			fmt.Fprintf(&b, ", %s to %v", null(duration, has), float64(end)/1e9)
+		}
+		for _, i := range annotations {
+			fmt.Fprintf(&b, ", %s", r.Annotations[i].Key)
+		}
+		return b.String()
+	}
+	for _, e := range r.Segments {
+		line("segment: %d%s", e.Service, entry(e.Flags, e.Status, e.End, e.Duration, e.HasDuration, e.Annotations))
+	}
+	for _, e := range r.Calls {
+		line("call: %d to %d%s", e.From, e.To, entry(e.Flags, e.Status, e.End, e.Duration, e.HasDuration, e.Annotations))
+	}
+	printCauses(out, r)
+	if r.Cut {
+		line("cut")
+	}
 }
 
-// shared returns a folder of the shared material beside the repository, or
-// skips the test when it is not there.
-func shared(t *testing.T, folder string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
+func printCauses(out *strings.Builder, r *Row) {
+	for _, c := range []struct {
+		name string
+		list []RootCause
+	}{{"response time", r.ResponseTimeCauses}, {"fault", r.FaultCauses}, {"error", r.ErrorCauses}} {
+		for _, cause := range c.list {
+			fmt.Fprintf(out, "%s cause:%s\n", c.name, causeText(cause))
 		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the package")
+	}
+}
+
+func causeText(c RootCause) string {
+	var b strings.Builder
+	if c.ClientImpacting {
+		b.WriteString(" client")
+	}
+	for _, s := range c.Services {
+		fmt.Fprintf(&b, " [%s", s.Service.Name)
+		if s.Service.Type != "" {
+			b.WriteString(" " + s.Service.Type)
 		}
-		dir = filepath.Dir(dir)
+		if s.Inferred {
+			b.WriteString(" inferred")
+		}
+		b.WriteString(":")
+		for _, e := range s.Entities {
+			b.WriteString(" " + e.Name)
+			if e.Coverage != 0 {
+				fmt.Fprintf(&b, " %v", e.Coverage)
+			}
+			if e.Remote {
+				b.WriteString(" remote")
+			}
+			for _, x := range e.Exceptions {
+				fmt.Fprintf(&b, " %s(%s)", x.Name, x.Message)
+			}
+			b.WriteString(",")
+		}
+		b.WriteString("]")
 	}
-	dir = filepath.Join(dir, "..", "shared", folder)
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("SKIPPED: ../shared is not here: %v", err)
-	}
-	return dir
+	return b.String()
 }

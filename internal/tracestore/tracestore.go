@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/roentgen-io/roentgen/internal/servicegraph"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/segment"
 )
@@ -95,17 +96,75 @@ type Scan struct {
 	AsOf uint64
 	// After continues behind a row given earlier; nil starts at the newest row.
 	After *Cursor
+	// Reuse says that fn keeps no row: each is good until fn returns, and may be
+	// changed then. It saves most of what a row costs.
+	Reuse bool
+	// Need, when not nil, says what every row that is wanted has. The store may
+	// leave out rows that lack it and gives all that have it; it gives rows that
+	// lack it too, and always those with Cut set: the caller decides.
+	Need trace.Need
+	// Skipped, when not nil, is told of the rows of the window that were left out
+	// for Need, before fn gets the next row behind them: how many, without those
+	// with OrphanOnly set, which summaries do not count. So, over a scan that
+	// ends by itself, what Skipped is told and the rows given without OrphanOnly
+	// make together the number of visible rows in the window.
+	Skipped func(visible int)
 }
 
 // Searcher reads rows by window.
 type Searcher interface {
 	// Scan calls fn for the row of every trace in the window, newest first by the
 	// scan's clock (for ClockEnd: by the trace's last end minute inside the
-	// window), each trace once, until fn returns false. The row is fn's to keep.
+	// window), each trace once, until fn returns false. The row is fn's to keep,
+	// unless scan.Reuse says otherwise.
 	// Memory stays bounded for any window. It returns ctx's error when ctx ends.
 	Scan(ctx context.Context, scan Scan, fn func(c Cursor, row *trace.Row) bool) error
 	// LastSeq returns the seq of the latest durable document: the AsOf of a first page.
 	LastSeq() uint64
+}
+
+// GroupRef names a version of a group's filter expression; the zero value is the Default group.
+type GroupRef struct{ Group, Version uint32 }
+
+// Group is a version of a group's filter expression, together with the changes
+// that it decides on.
+//
+// A trace belongs to a group by the version that was in force at the trace's
+// latest accepted change, judged by the trace as it was then. Nothing of this is
+// stored: whoever derives the graph from the documents again, with the same
+// groups, comes to the same.
+type Group struct {
+	Ref GroupRef // not the zero value: every trace belongs to the Default group
+	// The version holds for changes with From < seq <= Until; Until 0: it is in
+	// force. Once a Group was given for a seq that views hold, it stays as it was but
+	// for Until, which BetweenSteps may set.
+	From, Until uint64
+	// Match decides on a row; full makes the row in which nothing is cut, for
+	// rows with Cut set. It is called by one goroutine at a time and must not
+	// keep what it is given.
+	Match func(row *trace.Row, full func() *trace.Row) bool
+}
+
+// GraphReader reads the service graph.
+type GraphReader interface {
+	// Graph returns the sum of all observations received in [start, end), unix
+	// seconds, of the given groups.
+	Graph(ctx context.Context, of []GroupRef, start, end int64) (servicegraph.Cells, error)
+	// Minutes calls fn for every minute with observations whose stamp, the minute's
+	// end in unix seconds, lies in [start, end), newest first, until fn returns false.
+	Minutes(ctx context.Context, of []GroupRef, start, end int64, fn func(stamp int64, cells servicegraph.Cells) bool) error
+}
+
+// Grouper is the part of a store that files traces under groups. The groups
+// themselves are given to the engine when it is made, as a function that returns
+// the list of the moment.
+type Grouper interface {
+	// BetweenSteps runs fn while no view is derived. last is the seq of the latest
+	// durable document, which no view has passed: a version of a group that
+	// begins at From: last holds for all documents to come and for none before.
+	// The list that the engine sees must be changed when fn returns. BetweenSteps
+	// returns fn's error.
+	BetweenSteps(ctx context.Context, fn func(last uint64) error) error
 }
 
 // DeadLetter is a refused document that is kept for people to look at.
@@ -150,6 +209,8 @@ type Store interface {
 	Writer
 	TraceReader
 	Searcher
+	GraphReader
+	Grouper
 	DeadLetters
 	Stats() Stats
 	// WaitRolled returns when the views hold everything written before the call.

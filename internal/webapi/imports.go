@@ -28,6 +28,9 @@ const (
 	// listedRefusals is how many refusals of an import are listed; all are
 	// counted, and the beginnings of many are kept as dead letters.
 	listedRefusals = maxImportDocuments
+	// listedBytes is how much the list may grow: a refusal holds the id as it was
+	// written, which may be as long as a document.
+	listedBytes = 8 << 20
 	// importWait is how long an import waits for a store that is overloaded.
 	importWait = 20 * time.Second
 )
@@ -108,19 +111,21 @@ func (im *importing) body(r *http.Request) error {
 // lines reads one document a line, in batches.
 func (im *importing) lines(src io.Reader) error {
 	in := bufio.NewReaderSize(bodyReader{src}, 64<<10)
+	held := im.h.cfg.Bodies.Hold()
+	defer held.Free()
 	var docs [][]byte
 	var at []int
 	size := 0
-	flush := func() error {
-		if len(docs) == 0 {
-			return nil
+	flush := func() (err error) {
+		if len(docs) > 0 {
+			err = im.put(docs, at)
 		}
-		err := im.put(docs, at)
 		docs, at, size = nil, nil, 0 // the store has them now
+		held.Release()
 		return err
 	}
 	for {
-		text, err := readLine(in, im.h.cfg.BodyBytes)
+		text, err := readLine(in, im.h.cfg.BodyBytes, held)
 		im.line++
 		if err != nil && err != io.EOF {
 			if flushErr := flush(); flushErr != nil {
@@ -128,13 +133,13 @@ func (im *importing) lines(src io.Reader) error {
 			}
 			return err
 		}
+		size += len(text)
 		if text = bytes.TrimSpace(text); len(text) > 0 {
 			docs, at = append(docs, text), append(at, im.line)
-			size += len(text)
-			if len(docs) >= importDocuments || size >= importBytes {
-				if err := flush(); err != nil {
-					return err
-				}
+		}
+		if len(docs) >= importDocuments || size >= importBytes {
+			if err := flush(); err != nil {
+				return err
 			}
 		}
 		if err == io.EOF {
@@ -154,15 +159,19 @@ func (b bodyReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readLine returns the next line in memory of its own, and io.EOF with the last.
-func readLine(in *bufio.Reader, max int64) ([]byte, error) {
+// readLine returns the next line in memory of its own, which held accounts for,
+// and io.EOF with the last.
+func readLine(in *bufio.Reader, max int64, held *xrayapi.Body) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := in.ReadSlice('\n')
-		line = append(line, part...)
-		if int64(len(line)) > max {
+		if int64(len(line)+len(part)) > max {
 			return nil, apierr.New(apierr.BodyTooLarge, "a line is longer than %d bytes", max)
 		}
+		if err := held.Grow(len(part)); err != nil {
+			return nil, err
+		}
+		line = append(line, part...)
 		if err != bufio.ErrBufferFull {
 			return line, err
 		}
@@ -201,7 +210,7 @@ func (im *importing) put(docs [][]byte, at []int) error {
 
 // add lists a refusal.
 func (im *importing) add(r *segment.Refusal, line int) {
-	if im.listed >= listedRefusals {
+	if im.listed >= listedRefusals || len(im.list) >= listedBytes {
 		return
 	}
 	if im.listed > 0 {
@@ -209,19 +218,19 @@ func (im *importing) add(r *segment.Refusal, line int) {
 	}
 	im.listed++
 	dst := append(im.list, `{"Detail":`...)
-	dst = xrayapi.AppendString(dst, r.Detail)
+	dst = segment.AppendString(dst, r.Detail)
 	dst = append(dst, `,"ErrorCode":`...)
-	dst = xrayapi.AppendString(dst, string(r.Code))
+	dst = segment.AppendString(dst, string(r.Code))
 	dst = append(dst, `,"Id":`...)
 	if r.HasID {
-		dst = xrayapi.AppendString(dst, r.ID)
+		dst = segment.AppendString(dst, r.ID)
 	} else {
 		dst = append(dst, "null"...)
 	}
 	dst = append(dst, `,"Line":`...)
 	dst = strconv.AppendInt(dst, int64(line), 10)
 	dst = append(dst, `,"Message":`...)
-	dst = xrayapi.AppendString(dst, r.Message)
+	dst = segment.AppendString(dst, r.Message)
 	dst = append(dst, `,"Remedy":`...)
-	im.list = append(xrayapi.AppendString(dst, r.Remedy), '}')
+	im.list = append(segment.AppendString(dst, r.Remedy), '}')
 }

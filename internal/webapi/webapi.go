@@ -4,6 +4,9 @@
 //	GET  /api/traces/{id}     one trace, orphan subsegments included
 //	GET  /api/traces          summaries of a window, orphan-only traces included
 //	GET  /api/dead-letters    refused documents, newest first
+//	GET  /api/tail            traces as they change, for as long as the client listens
+//	POST /api/explain         how a filter expression is understood, and decides on a trace
+//	GET  /api/complete        what may follow in a filter expression, with counts from traces
 //	POST /api/import          store history: receipt time is the document's own end
 //
 // Answers are JSON with keys in alphabetical order, in the words of the X-Ray
@@ -19,6 +22,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/roentgen-io/roentgen/internal/ingest"
@@ -39,12 +43,18 @@ type Config struct {
 	BodyBytes int64           // largest JSON body of an import, and line of JSON lines; 0: 64 MB
 	Bodies    *xrayapi.Bodies // bounds all bodies together; nil: 128 MB for this handler
 
+	// Stopping ends when the server is about to stop: streams end then. nil: never.
+	Stopping context.Context
+
 	Timeout time.Duration    // ends a call that the store does not answer; 0: 60 s
 	Logger  *slog.Logger     // nil: discard
 	Now     func() time.Time // nil: time.Now
 }
 
-type handler struct{ cfg Config }
+type handler struct {
+	cfg     Config
+	streams atomic.Int32 // under way
+}
 
 // New returns the handler of everything below /api/.
 func New(cfg Config) http.Handler {
@@ -64,7 +74,7 @@ func New(cfg Config) http.Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &handler{cfg}
+	return &handler{cfg: cfg}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -89,6 +99,12 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 		serve = h.trace
 	case path == "/api/dead-letters":
 		serve = h.deadLetters
+	case path == "/api/tail":
+		serve = h.tail
+	case path == "/api/complete":
+		serve = h.complete
+	case path == "/api/explain":
+		method, serve = http.MethodPost, h.explain
 	case path == "/api/import":
 		method, serve = http.MethodPost, h.imports
 	default:
@@ -184,7 +200,7 @@ func appendDocuments(dst []byte, docs []trace.SegmentDocument) []byte {
 		dst = append(dst, `{"Document":`...)
 		dst = append(dst, d.Document...)
 		dst = append(dst, `,"Id":`...)
-		dst = append(xrayapi.AppendString(dst, d.ID), '}')
+		dst = append(segment.AppendString(dst, d.ID), '}')
 	}
 	return append(dst, ']')
 }
@@ -203,11 +219,11 @@ var clocks = map[string]tracestore.Clock{
 	"end":     tracestore.ClockEnd,
 }
 
-// traces answers GET /api/traces?start=&end=&clock=&limit=&token= as
+// traces answers GET /api/traces?filter=&start=&end=&clock=&limit=&token= as
 // GetTraceSummaries does, with InProgress and OrphanOnly in each summary. Times
 // are epoch seconds or RFC 3339; by default the last hour.
 func (h *handler) traces(w http.ResponseWriter, r *http.Request) error {
-	q, err := parameters(r, "start", "end", "clock", "limit", "token")
+	q, err := parameters(r, "filter", "start", "end", "clock", "limit", "token")
 	if err != nil {
 		return err
 	}
@@ -230,10 +246,14 @@ func (h *handler) traces(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	filter, err := h.filterParameter(q)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := h.context(r)
 	defer cancel()
 	page, err := h.cfg.Query.Summaries(ctx, query.Question{
-		Clock: clock, Start: trace.Nanos(start), End: trace.Nanos(end), Orphans: true,
+		Clock: clock, Filter: filter, Start: trace.Nanos(start), End: trace.Nanos(end), Orphans: true,
 		Rows: int(limit), Token: q.Get("token"),
 	})
 	if errors.Is(err, query.ErrToken) {
@@ -338,14 +358,14 @@ func (h *handler) deadLetters(w http.ResponseWriter, r *http.Request) error {
 			if value == "" {
 				dst = append(dst, "null"...)
 			} else {
-				dst = xrayapi.AppendString(dst, value)
+				dst = segment.AppendString(dst, value)
 			}
 		}
 		dst = append(dst, `{"Code":`...)
-		dst = xrayapi.AppendString(dst, l.Code)
+		dst = segment.AppendString(dst, l.Code)
 		text("Detail", l.Detail)
 		dst = append(dst, `,"Document":`...)
-		dst = xrayapi.AppendStringBytes(dst, l.Document)
+		dst = segment.AppendStringBytes(dst, l.Document)
 		text("Id", l.ID)
 		text("Message", l.Message)
 		dst = append(dst, `,"N":`...)

@@ -21,6 +21,7 @@ import (
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
 	"github.com/roentgen-io/roentgen/internal/webapi"
+	"github.com/roentgen-io/roentgen/internal/xrayapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -360,6 +361,54 @@ func TestImportFailures(t *testing.T) {
 	status, got := f.do(t, "POST", "/api/import", "application/x-ndjson", strings.NewReader(lines.String()))
 	if status != 503 || got != `{"Message":"The server's disk is full; try again when there is room (of 2000 lines read, 1000 documents were stored and 0 refused before that)"}` {
 		t.Errorf("%d %s", status, got)
+	}
+}
+
+// TestImportMemory holds what imports may take: lines that have not ended yet
+// count against the bound of all bodies, and the list of refusals stays short
+// although each holds an id as long as its line.
+func TestImportMemory(t *testing.T) {
+	store := memstore.New()
+	in := ingest.New(ingest.Config{Store: store})
+	bodies := xrayapi.NewBodies(1 << 20)
+	s := httptest.NewServer(webapi.New(webapi.Config{Ingester: in, Query: query.New(store), DeadLetters: store, BodyBytes: 1 << 20, Bodies: bodies}))
+	t.Cleanup(func() {
+		s.Close()
+		in.Close()
+		store.Close()
+	})
+	f := &fixture{Server: s}
+
+	slow, finish := io.Pipe()
+	first := make(chan string)
+	go func() {
+		_, got := f.do(t, "POST", "/api/import", "application/x-ndjson", slow)
+		first <- got
+	}()
+	io.WriteString(finish, strings.Repeat("x", 900_000))
+	for bodies.Used() < 800_000 {
+		time.Sleep(time.Millisecond)
+	}
+	long := strings.Repeat("y", 500_000) + "\n"
+	if status, got := f.do(t, "POST", "/api/import", "application/x-ndjson", strings.NewReader(long)); status != 429 {
+		t.Errorf("a second long line: %d %s", status, got)
+	}
+	finish.Close()
+	if got := <-first; !strings.HasPrefix(got, `{"Accepted":0,"Refused":1,`) {
+		t.Errorf("the first long line: %s", got)
+	}
+
+	// Blank lines hold nothing, and neither does what was handed on.
+	var lines strings.Builder
+	for range 20 {
+		lines.WriteString(`{"id":"` + strings.Repeat("z", 900_000) + "\"}\n" + strings.Repeat("\n", 100_000))
+	}
+	status, got := f.do(t, "POST", "/api/import", "application/x-ndjson", strings.NewReader(lines.String()))
+	if status != 200 || len(got) > 10<<20 || !strings.HasPrefix(got, `{"Accepted":0,"Refused":20,"RefusedNotListed":10,`) {
+		t.Errorf("%d %.100s, %d bytes", status, got, len(got))
+	}
+	if used := bodies.Used(); used != 0 {
+		t.Errorf("%d bytes are still held", used)
 	}
 }
 

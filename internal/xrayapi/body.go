@@ -72,6 +72,19 @@ func (b *Body) charge(n int64) error {
 	return nil
 }
 
+// Hold returns a Body without data, for a reader of its own that keeps a part of a
+// request at a time: what it takes with Grow counts until Release or Free.
+func (p *Bodies) Hold() *Body { return &Body{pool: p} }
+
+// Grow takes n bytes from what all bodies may hold, or returns an *apierr.Error.
+func (b *Body) Grow(n int) error { return b.charge(int64(n)) }
+
+// Release gives back all that Grow took.
+func (b *Body) Release() {
+	b.pool.used.Add(-b.held)
+	b.held = 0
+}
+
 // Read reads the body of r, at most max bytes after decompression. The error is
 // an *apierr.Error, or http.ErrAbortHandler when the client is gone.
 func (p *Bodies) Read(r *http.Request, max int64) (*Body, error) {

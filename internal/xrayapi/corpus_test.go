@@ -6,11 +6,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/roentgen-io/roentgen/internal/query"
-	"github.com/roentgen-io/roentgen/internal/trace"
+	"github.com/roentgen-io/roentgen/internal/sharedtest"
 	"github.com/roentgen-io/roentgen/internal/xrayapi"
 )
 
@@ -53,7 +53,7 @@ func (e *exchange) play(t *testing.T, f *fixture, path string) {
 // bytes that the service answered with.
 func TestRecordedPuts(t *testing.T) {
 	var calls []exchange
-	readJSON(t, filepath.Join(shared(t, "corpus/native-aws"), "puttracesegments-validation-matrix.json"), &calls)
+	readJSON(t, filepath.Join(sharedtest.Path(t, "corpus/native-aws"), "puttracesegments-validation-matrix.json"), &calls)
 	if len(calls) < 7 {
 		t.Fatalf("%d calls", len(calls))
 	}
@@ -67,7 +67,7 @@ func TestRecordedPuts(t *testing.T) {
 
 func TestRecordedReads(t *testing.T) {
 	var calls []exchange
-	readJSON(t, filepath.Join(shared(t, "corpus/native-aws"), "batchgettraces-assembly-and-in-progress-sequence.json"), &calls)
+	readJSON(t, filepath.Join(sharedtest.Path(t, "corpus/native-aws"), "batchgettraces-assembly-and-in-progress-sequence.json"), &calls)
 	f := serve(t, nil, nil)
 	paths := map[string]string{"PutTraceSegments": "/TraceSegments", "BatchGetTraces": "/Traces"}
 	for _, e := range calls {
@@ -77,16 +77,26 @@ func TestRecordedReads(t *testing.T) {
 
 func TestRecordedGroups(t *testing.T) {
 	var calls []exchange
-	readJSON(t, filepath.Join(shared(t, "corpus/native-aws"), "groups-edge-matrix.json"), &calls)
-	f := serve(t, nil, func(c *xrayapi.Config) { c.Region = "us-west-2" })
+	readJSON(t, filepath.Join(sharedtest.Path(t, "corpus/native-aws"), "groups-edge-matrix.json"), &calls)
+	f := serveGroups(t, "", nil)
+	suffix := regexp.MustCompile(`/[A-Z2-7]{52}"`)
 	played := 0
 	for _, e := range calls {
-		if e.Operation == "GetGroup" || e.Operation == "GetGroups" {
-			e.play(t, f, e.Path)
+		switch e.Operation {
+		case "GetGroup", "GetGroups":
+			e.play(t, f.fixture, e.Path)
+			played++
+		case "CreateGroup":
+			// The end of the ARN is random.
+			status, _, answer := f.post(t, e.Path, string(e.Request))
+			got, want := suffix.ReplaceAllString(answer, `/X"`), suffix.ReplaceAllString(compact(t, e.Response.Body), `/X"`)
+			if status != e.Response.HTTPStatus || got != want {
+				t.Errorf("CreateGroup:\n got %d %s\nwant %d %s", status, got, e.Response.HTTPStatus, want)
+			}
 			played++
 		}
 	}
-	if played < 2 {
+	if played < 3 {
 		t.Errorf("played %d calls", played)
 	}
 }
@@ -97,7 +107,7 @@ func TestRecordedSummary(t *testing.T) {
 		Put     []string
 		Summary map[string]json.RawMessage `json:"real_summary_extract"`
 	}
-	readJSON(t, filepath.Join(shared(t, "corpus/native-aws"), "traced-downstream-missing-summary-and-graph.json"), &rec)
+	readJSON(t, filepath.Join(sharedtest.Path(t, "corpus/native-aws"), "traced-downstream-missing-summary-and-graph.json"), &rec)
 	f := serve(t, nil, nil)
 	f.put(t, rec.Put...)
 	_, _, answer := f.post(t, "/TraceSummaries", `{"StartTime":1790159365,"EndTime":1790159366}`)
@@ -115,16 +125,12 @@ func TestRecordedSummary(t *testing.T) {
 
 // TestRecordedRequests sends what real SDKs send, headers and all.
 func TestRecordedRequests(t *testing.T) {
-	dir := shared(t, "corpus/api-requests")
+	dir := sharedtest.Path(t, "corpus/api-requests")
 	files, _ := filepath.Glob(filepath.Join(dir, "*", "*.json"))
 	if len(files) < 20 {
 		t.Fatalf("%d files", len(files))
 	}
-	f := serve(t, nil, func(c *xrayapi.Config) {
-		c.Filter = func(string) (*query.Filter, error) {
-			return &query.Filter{Text: "x", Match: func(*trace.Row) bool { return true }}, nil
-		}
-	})
+	f := serve(t, nil, nil)
 	for _, file := range files {
 		var rec struct {
 			Requests []struct {
@@ -157,6 +163,9 @@ func TestRecordedRequests(t *testing.T) {
 			if !built[r.Path] {
 				want = http.StatusNotImplemented
 			}
+			if r.Path == "/UpdateGroup" {
+				want = http.StatusBadRequest // the recorded one has an empty FilterExpression
+			}
 			if resp.StatusCode != want || !json.Valid(body) {
 				t.Errorf("%s: %d %s, want %d", filepath.Base(file), resp.StatusCode, body, want)
 			}
@@ -167,6 +176,6 @@ func TestRecordedRequests(t *testing.T) {
 // built are the paths of the operations that there are.
 var built = map[string]bool{
 	"/TraceSegments": true, "/TelemetryRecords": true, "/Traces": true, "/TraceSummaries": true,
-	"/GetSamplingRules": true, "/SamplingTargets": true, "/Groups": true, "/GetGroup": true,
+	"/GetSamplingRules": true, "/SamplingTargets": true, "/Groups": true, "/GetGroup": true, "/CreateGroup": true, "/UpdateGroup": true, "/DeleteGroup": true,
 	"/EncryptionConfig": true, "/GetTraceSegmentDestination": true,
 }

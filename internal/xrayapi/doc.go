@@ -11,9 +11,13 @@
 // buffer is streamed and then has NextToken as its last key. Sampling targets
 // know the Default rule alone.
 //
+// GetTraceGraph takes several ids. Windows of GetServiceGraph and
+// GetTimeSeriesServiceStatistics are cut to whole seconds.
+//
 // Left out so far, answered with 501 NotImplementedException, which no SDK
-// sends again: the operations that notImplemented lists, and filter expressions
-// when Config.Filter is nil.
+// sends again: the operations that notImplemented lists, selectors when
+// Config.Selector is nil, the graph when Config.Graph is, and changes of groups
+// when Config.Control cannot compile expressions.
 //
 // Different on purpose: an unknown path is a 404 rather than the service's 200
 // with an envelope that no client understands; null in a list and other input

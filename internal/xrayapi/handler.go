@@ -15,8 +15,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/roentgen-io/roentgen/internal/control"
 	"github.com/roentgen-io/roentgen/internal/ingest"
 	"github.com/roentgen-io/roentgen/internal/query"
+	"github.com/roentgen-io/roentgen/internal/servicegraph"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 )
@@ -39,9 +41,15 @@ const (
 type Config struct {
 	Ingester *ingest.Ingester
 	Query    *query.Service
-	// Filter compiles a filter expression for GetTraceSummaries; its errors go
-	// to the caller. nil: expressions are refused as not built yet.
-	Filter func(expression string) (*query.Filter, error)
+	// Graph reads the service graph; nil: it is not kept.
+	Graph tracestore.GraphReader
+	// Group finds the groups other than Default; nil: there are none.
+	Group GroupFinder
+	// Selector reads an EntitySelectorExpression; the text of its errors goes to
+	// the caller. nil: expressions are refused as not built yet.
+	Selector func(text string) (servicegraph.Selection, error)
+	// Control holds the groups; nil: there is only the Default one.
+	Control *control.Store
 
 	AWSLimits bool  // AWS's quotas and refusals instead of the generous ones
 	BodyBytes int64 // largest request body; 0: 64 MB, with AWSLimits 8 MB
@@ -99,6 +107,10 @@ func New(cfg Config) *Handler {
 	cfg.Logger = cfg.Logger.With(slog.String("component", "xrayapi"))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Control == nil {
+		// In memory, without a file to read, it opens always.
+		cfg.Control, _ = control.Open(control.Options{Region: cfg.Region, AccountID: cfg.AccountID, Logger: cfg.Logger})
 	}
 	h.cfg = cfg
 	if cfg.AWSLimits {

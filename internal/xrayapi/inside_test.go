@@ -10,8 +10,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/roentgen-io/roentgen/internal/control"
 	"github.com/roentgen-io/roentgen/internal/ingest"
 	"github.com/roentgen-io/roentgen/internal/query"
+	"github.com/roentgen-io/roentgen/internal/trace"
+	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 	"github.com/roentgen-io/roentgen/segment"
@@ -23,7 +26,20 @@ func sampleAnswers(t *testing.T) map[string]string {
 	store := memstore.New()
 	in := ingest.New(ingest.Config{Store: store})
 	t.Cleanup(func() { in.Close(); store.Close() })
-	h := New(Config{Ingester: in, Query: query.New(store)})
+	graph := &FakeGraph{}
+	call, err := segment.Parse([]byte(`{"trace_id":"1-6ab384fb-000000000000000000000001","id":"00000000000000a1","name":"till","start_time":1000,"end_time":1002,`+
+		`"subsegments":[{"id":"00000000000000a2","name":"bank","namespace":"remote","start_time":1000,"end_time":1001}]}`), segment.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	graph.Tell(tracestore.GroupRef{}, trace.Assemble(call.TraceID, []trace.Document{{Seq: 1, Put: 1, Received: 1_500_000, Segment: call}}))
+	state, err := control.Open(control.Options{Compile: func(string, control.Lookup) (control.Match, error) {
+		return func(*trace.Row, func() *trace.Row) bool { return true }, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := New(Config{Ingester: in, Query: query.New(store), Graph: graph, Control: state})
 	const doc = `{\"trace_id\":\"1-6ab384fb-000000000000000000000001\",\"id\":\"00000000000000a1\",\"name\":\"till\",\"start_time\":1000,\"end_time\":1002,` +
 		`\"user\":\"ada\",\"annotations\":{\"n\":1,\"s\":\"x\",\"b\":true},\"http\":{\"request\":{\"method\":\"GET\"}},\"aws\":{\"ec2\":{\"instance_id\":\"i-1\",\"availability_zone\":\"z\"}},\"resource_arn\":\"arn:x\"}`
 	answers := map[string]string{}
@@ -34,9 +50,15 @@ func sampleAnswers(t *testing.T) map[string]string {
 		{"/TraceSummaries", `{"StartTime":0,"EndTime":2000}`},
 		{"/GetSamplingRules", ``},
 		{"/SamplingTargets", `{"SamplingStatisticsDocuments":[{"RuleName":"Default","ClientID":"0123456789abcdef01234567","Timestamp":1,"RequestCount":1,"SampledCount":1},{"RuleName":"x","ClientID":"0123456789abcdef01234567","Timestamp":1,"RequestCount":1,"SampledCount":1}]}`},
+		{"/CreateGroup", `{"GroupName":"slow","FilterExpression":"duration > 5"}`},
+		{"/UpdateGroup", `{"GroupName":"slow","FilterExpression":"duration > 6"}`},
 		{"/Groups", `{}`},
 		{"/GetGroup", `{"GroupName":"Default"}`},
+		{"/DeleteGroup", `{"GroupName":"slow"}`},
 		{"/EncryptionConfig", `{}`},
+		{"/TraceGraph", `{"TraceIds":["1-6ab384fb-000000000000000000000001"]}`},
+		{"/ServiceGraph", `{"StartTime":0,"EndTime":2000}`},
+		{"/TimeSeriesServiceStatistics", `{"StartTime":0,"EndTime":2000}`},
 		{"/GetTraceSegmentDestination", `{}`},
 	} {
 		w := httptest.NewRecorder()
@@ -226,22 +248,6 @@ func FuzzBatchToken(f *testing.F) {
 		next, ok := decodeBatchToken(text, ids)
 		if ok && encodeBatchToken(next, ids) != text {
 			t.Fatalf("%q was taken for %d", text, next)
-		}
-	})
-}
-
-func FuzzAppendString(f *testing.F) {
-	f.Add("plain")
-	f.Add("q\"\\\n\x00\x1f\u20ac\U0001F600\xff\xc3")
-	f.Add(strings.Repeat("x", 17) + "\x80")
-	f.Fuzz(func(t *testing.T, s string) {
-		got := AppendString(nil, s)
-		var back string
-		if !utf8.Valid(got) {
-			t.Fatalf("%q gives invalid UTF-8", s)
-		}
-		if err := json.Unmarshal(got, &back); err != nil || back != strings.ToValidUTF8(s, "\uFFFD") && back != string([]rune(s)) {
-			t.Fatalf("%q gives %s, read back as %q (%v)", s, got, back, err)
 		}
 	})
 }

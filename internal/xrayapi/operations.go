@@ -13,8 +13,15 @@ func init() {
 		"SamplingTargets":            {name: "GetSamplingTargets", input: getSamplingTargetsInput, serve: (*Handler).getSamplingTargets},
 		"Groups":                     {name: "GetGroups", input: getGroupsInput, serve: (*Handler).getGroups},
 		"GetGroup":                   {name: "GetGroup", input: getGroupInput, serve: (*Handler).getGroup},
+		"CreateGroup":                {name: "CreateGroup", input: createGroupInput, serve: (*Handler).createGroup},
+		"UpdateGroup":                {name: "UpdateGroup", input: updateGroupInput, serve: (*Handler).updateGroup},
+		"DeleteGroup":                {name: "DeleteGroup", input: getGroupInput, serve: (*Handler).deleteGroup},
 		"EncryptionConfig":           {name: "GetEncryptionConfig", input: emptyInput, serve: (*Handler).getEncryptionConfig},
 		"GetTraceSegmentDestination": {name: "GetTraceSegmentDestination", input: emptyInput, serve: (*Handler).getTraceSegmentDestination},
+
+		"TraceGraph":                  {name: "GetTraceGraph", input: getTraceGraphInput, serve: (*Handler).getTraceGraph},
+		"ServiceGraph":                {name: "GetServiceGraph", input: getServiceGraphInput, serve: (*Handler).getServiceGraph},
+		"TimeSeriesServiceStatistics": {name: "GetTimeSeriesServiceStatistics", input: getTimeSeriesServiceStatisticsInput, serve: (*Handler).getTimeSeriesServiceStatistics},
 	}
 }
 
@@ -22,9 +29,7 @@ func init() {
 // of the path to name.
 var notImplemented = map[string]string{
 	"CancelTraceRetrieval":          "CancelTraceRetrieval",
-	"CreateGroup":                   "CreateGroup",
 	"CreateSamplingRule":            "CreateSamplingRule",
-	"DeleteGroup":                   "DeleteGroup",
 	"DeleteResourcePolicy":          "DeleteResourcePolicy",
 	"DeleteSamplingRule":            "DeleteSamplingRule",
 	"GetIndexingRules":              "GetIndexingRules",
@@ -34,9 +39,6 @@ var notImplemented = map[string]string{
 	"InsightSummaries":              "GetInsightSummaries",
 	"GetRetrievedTracesGraph":       "GetRetrievedTracesGraph",
 	"SamplingStatisticSummaries":    "GetSamplingStatisticSummaries",
-	"ServiceGraph":                  "GetServiceGraph",
-	"TimeSeriesServiceStatistics":   "GetTimeSeriesServiceStatistics",
-	"TraceGraph":                    "GetTraceGraph",
 	"ListResourcePolicies":          "ListResourcePolicies",
 	"ListRetrievedTraces":           "ListRetrievedTraces",
 	"ListTagsForResource":           "ListTagsForResource",
@@ -45,7 +47,6 @@ var notImplemented = map[string]string{
 	"StartTraceRetrieval":           "StartTraceRetrieval",
 	"TagResource":                   "TagResource",
 	"UntagResource":                 "UntagResource",
-	"UpdateGroup":                   "UpdateGroup",
 	"UpdateIndexingRule":            "UpdateIndexingRule",
 	"UpdateSamplingRule":            "UpdateSamplingRule",
 	"UpdateTraceSegmentDestination": "UpdateTraceSegmentDestination",

@@ -2,9 +2,11 @@ package xrayapi_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"testing"
 	"time"
 
@@ -133,6 +135,67 @@ func TestSDK(t *testing.T) {
 	}
 }
 
+// TestSDKRootCauses has the official client decode all three kinds of root causes.
+func TestSDKRootCauses(t *testing.T) {
+	f := serve(t, nil, nil)
+	client, ctx := sdk(f), context.Background()
+	f.put(t,
+		`{"trace_id":"1-6ab38001-0123456789abcdef01234567","id":"00000000000000aa","name":"till","start_time":1000,"end_time":1002,"fault":true,"cause":{"exceptions":[{"id":"00000000000000e1","type":"Odd \"type\"","message":"no money"},{"id":"00000000000000e2"}]},"subsegments":[`+
+			`{"id":"00000000000000ab","name":"DynamoDB","namespace":"aws","aws":{"operation":"Scan","table_name":"carts"},"start_time":1000.25,"end_time":1001.75,"fault":true}]}`,
+		`{"trace_id":"1-6ab38001-0123456789abcdef01234567","id":"00000000000000ba","parent_id":"00000000000000ab","name":"mail","origin":"AWS::Lambda::Function","aws":{"account_id":"111122223333"},"start_time":1000.5,"end_time":1000.75,"fault":true,"error":true,"cause":{"exceptions":[{"id":"00000000000000e3","type":"E","message":"m"}]}}`)
+	f.put(t, `{"trace_id":"1-6ab38002-0123456789abcdef01234567","id":"00000000000000aa","name":"till","start_time":1000,"end_time":1002,"subsegments":[`+
+		`{"id":"00000000000000ab","name":"stock","namespace":"remote","start_time":1000.25,"end_time":1001.75,"error":true}]}`)
+	sum, err := client.GetTraceSummaries(ctx, &xray.GetTraceSummariesInput{StartTime: aws.Time(time.Unix(999, 0)), EndTime: aws.Time(time.Unix(1001, 0))})
+	if err != nil || len(sum.TraceSummaries) != 2 {
+		t.Fatalf("%+v, %v", sum, err)
+	}
+	by := map[string]types.TraceSummary{}
+	for _, s := range sum.TraceSummaries {
+		by[*s.Id] = s
+	}
+	null := (*string)(nil)
+	wantFault := []types.FaultRootCause{{ClientImpacting: aws.Bool(true), Services: []types.FaultRootCauseService{
+		{Name: aws.String("till"), Names: []string{"till"}, Type: aws.String(""), AccountId: null, Inferred: aws.Bool(false), EntityPath: []types.FaultRootCauseEntity{
+			{Name: aws.String("till"), Remote: aws.Bool(false), Exceptions: []types.RootCauseException{
+				{Name: aws.String(`Odd "type"`), Message: aws.String("no money")}, {Name: aws.String(""), Message: aws.String("")}}},
+			{Name: aws.String("DynamoDB"), Remote: aws.Bool(true), Exceptions: []types.RootCauseException{}}}},
+		{Name: aws.String("mail"), Names: []string{"mail"}, Type: aws.String("AWS::Lambda::Function"), AccountId: aws.String("111122223333"), Inferred: aws.Bool(false), EntityPath: []types.FaultRootCauseEntity{
+			{Name: aws.String("mail"), Remote: aws.Bool(false), Exceptions: []types.RootCauseException{{Name: aws.String("E"), Message: aws.String("m")}}}}},
+	}}}
+	one, two := by["1-6ab38001-0123456789abcdef01234567"], by["1-6ab38002-0123456789abcdef01234567"]
+	if !reflect.DeepEqual(one.FaultRootCauses, wantFault) {
+		t.Errorf("faults: %s", jsonOf(one.FaultRootCauses))
+	}
+	wantError := []types.ErrorRootCause{{ClientImpacting: aws.Bool(false), Services: []types.ErrorRootCauseService{
+		{Name: aws.String("stock"), Names: []string{"stock"}, Type: aws.String("remote"), Inferred: aws.Bool(true), EntityPath: []types.ErrorRootCauseEntity{
+			{Name: aws.String("stock"), Remote: aws.Bool(false), Exceptions: []types.RootCauseException{}}}},
+	}}}
+	if !reflect.DeepEqual(two.ErrorRootCauses, wantError) || len(two.FaultRootCauses) != 0 {
+		t.Errorf("errors: %s", jsonOf(two.ErrorRootCauses))
+	}
+	wantTime := []types.ResponseTimeRootCause{{ClientImpacting: aws.Bool(true), Services: []types.ResponseTimeRootCauseService{
+		{Name: aws.String("till"), Names: []string{"till"}, Type: aws.String(""), Inferred: aws.Bool(false), EntityPath: []types.ResponseTimeRootCauseEntity{
+			{Name: aws.String("till"), Coverage: aws.Float64(1), Remote: aws.Bool(false)},
+			{Name: aws.String("stock"), Coverage: aws.Float64(0.75), Remote: aws.Bool(true)}}},
+		{Name: aws.String("stock"), Names: []string{"stock"}, Type: aws.String("remote"), Inferred: aws.Bool(true), EntityPath: []types.ResponseTimeRootCauseEntity{
+			{Name: aws.String("stock"), Coverage: aws.Float64(0.75), Remote: aws.Bool(false)}}},
+	}}}
+	if !reflect.DeepEqual(two.ResponseTimeRootCauses, wantTime) {
+		t.Errorf("response times: %s", jsonOf(two.ResponseTimeRootCauses))
+	}
+	if len(one.ErrorRootCauses) != 1 || *one.ErrorRootCauses[0].ClientImpacting || len(one.ResponseTimeRootCauses) != 1 || len(one.ResponseTimeRootCauses[0].Services) != 1 {
+		t.Errorf("%s", jsonOf(one))
+	}
+}
+
+func jsonOf(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
 // TestSDKErrors checks that the client's types of errors come out.
 func TestSDKErrors(t *testing.T) {
 	s := &faultyStore{Store: memstore.New()}
@@ -162,7 +225,7 @@ func TestSDKErrors(t *testing.T) {
 	if !errors.As(err, &api) || api.ErrorCode() != "ValidationException" || api.ErrorMessage() == "" {
 		t.Errorf("%v", err)
 	}
-	_, err = client.GetServiceGraph(ctx, &xray.GetServiceGraphInput{StartTime: aws.Time(time.Unix(1, 0)), EndTime: aws.Time(time.Unix(2, 0))})
+	_, err = client.GetInsightSummaries(ctx, &xray.GetInsightSummariesInput{StartTime: aws.Time(time.Unix(1, 0)), EndTime: aws.Time(time.Unix(2, 0))})
 	if !errors.As(err, &api) || api.ErrorCode() != "NotImplementedException" {
 		t.Errorf("%v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/roentgen-io/roentgen/internal/filterexpr"
 	"github.com/roentgen-io/roentgen/internal/query"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
@@ -60,13 +61,9 @@ func (h *Handler) getTraceSummaries(c *call, in *value) error {
 		ask.Rate, ask.HasRate = rate.f, true
 	}
 	if text := in.get(sh, "FilterExpression").text(); strings.TrimSpace(text) != "" {
-		if h.cfg.Filter == nil {
-			return apierr.New(apierr.NotImplemented,
-				"FilterExpression is not built yet in this version of Roentgen; leave it out to get all traces of the window")
-		}
-		f, err := h.cfg.Filter(text)
+		f, err := h.cfg.Query.Filter(text)
 		if err != nil {
-			return err
+			return FilterError(err)
 		}
 		ask.Filter = f
 	}
@@ -107,31 +104,26 @@ func AppendSummaries(dst []byte, page *query.Page, clock tracestore.Clock, start
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendSummary(dst, row, clock != tracestore.ClockStart, own)
+		var by filterexpr.Matched
+		if page.Matched != nil {
+			by = page.Matched[i]
+		}
+		dst = appendSummary(dst, row, by, clock != tracestore.ClockStart, own)
 	}
 	dst = append(dst, `],"TracesProcessedCount":`...)
 	return append(appendInt(dst, page.Examined), '}')
 }
 
-// appendSummary appends one TraceSummary. Root causes come with a later version.
-func appendSummary(dst []byte, r *trace.Row, matched, own bool) []byte {
-	dst = append(dst, `{"Annotations":{`...)
-	for i, a := range r.Annotations {
-		switch {
-		case i > 0 && r.Annotations[i-1].Key == a.Key:
-			dst = append(dst, ',')
-		default:
-			if i > 0 {
-				dst = append(dst, "],"...)
-			}
-			dst = append(AppendString(dst, a.Key), ":["...)
-		}
-		dst = appendAnnotation(dst, a)
-	}
-	if len(r.Annotations) > 0 {
-		dst = append(dst, ']')
-	}
-	dst = append(dst, `},"AvailabilityZones":`...)
+// AppendSummary appends the summary of one trace, as AppendSummaries does with own.
+func AppendSummary(dst []byte, r *trace.Row) []byte {
+	return appendSummary(dst, r, filterexpr.Matched{}, true, true)
+}
+
+// appendSummary appends one TraceSummary.
+func appendSummary(dst []byte, r *trace.Row, by filterexpr.Matched, matched, own bool) []byte {
+	dst = append(dst, `{"Annotations":`...)
+	dst = appendAnnotations(dst, r.Annotations)
+	dst = append(dst, `,"AvailabilityZones":`...)
 	dst = appendObjects(dst, "Name", r.Zones)
 	dst = append(dst, `,"Duration":`...)
 	dst = appendDoubleOrNull(dst, r.Duration, r.HasDuration)
@@ -141,7 +133,11 @@ func appendSummary(dst []byte, r *trace.Row, matched, own bool) []byte {
 	} else {
 		dst = append(dst, "null"...)
 	}
-	dst = append(dst, `,"ErrorRootCauses":[],"FaultRootCauses":[],"HasError":`...)
+	dst = append(dst, `,"ErrorRootCauses":`...)
+	dst = appendCauses(dst, r.ErrorCauses, false)
+	dst = append(dst, `,"FaultRootCauses":`...)
+	dst = appendCauses(dst, r.FaultCauses, false)
+	dst = append(dst, `,"HasError":`...)
 	dst = appendBool(dst, r.HasError)
 	dst = append(dst, `,"HasFault":`...)
 	dst = appendBool(dst, r.HasFault)
@@ -173,9 +169,12 @@ func appendSummary(dst []byte, r *trace.Row, matched, own bool) []byte {
 	dst = appendObjects(dst, "Id", r.InstanceIDs)
 	dst = append(dst, `,"IsPartial":`...)
 	dst = appendBool(dst, r.Partial)
-	dst = append(dst, `,"MatchedEdge":null,"MatchedEventTime":`...)
+	dst = append(dst, `,"MatchedEdge":`...)
+	dst = appendMatchedEdge(dst, r, by)
+	dst = append(dst, `,"MatchedEventTime":`...)
 	dst = appendDoubleOrNull(dst, math.Floor(float64(r.Changed)/1e3), matched)
-	dst = append(dst, `,"MatchedService":null`...)
+	dst = append(dst, `,"MatchedService":`...)
+	dst = appendMatchedService(dst, r, by)
 	if own {
 		dst = append(dst, `,"OrphanOnly":`...)
 		dst = appendBool(dst, r.OrphanOnly)
@@ -184,7 +183,9 @@ func appendSummary(dst []byte, r *trace.Row, matched, own bool) []byte {
 	dst = appendObjects(dst, "ARN", r.ResourceARNs)
 	dst = append(dst, `,"ResponseTime":`...)
 	dst = appendDoubleOrNull(dst, r.ResponseTime, r.HasResponseTime)
-	dst = append(dst, `,"ResponseTimeRootCauses":[],"Revision":`...)
+	dst = append(dst, `,"ResponseTimeRootCauses":`...)
+	dst = appendCauses(dst, r.ResponseTimeCauses, true)
+	dst = append(dst, `,"Revision":`...)
 	dst = appendInt(dst, r.Revision)
 	dst = append(dst, `,"ServiceIds":[`...)
 	for i, s := range r.Services {
@@ -222,6 +223,65 @@ func appendAnnotation(dst []byte, a trace.Annotation) []byte {
 		dst = append(dst, "null"...)
 	}
 	return append(dst, `},"ServiceIds":null}`...)
+}
+
+// appendCauses appends root causes: of response times with the coverage of
+// entities, else with their exceptions. The type of a service is never null,
+// which Grafana relies on.
+func appendCauses(dst []byte, causes []trace.RootCause, times bool) []byte {
+	dst = append(dst, '[')
+	for i, c := range causes {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"ClientImpacting":`...)
+		dst = appendBool(dst, c.ClientImpacting)
+		dst = append(dst, `,"Services":[`...)
+		for j, s := range c.Services {
+			if j > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, `{"AccountId":`...)
+			dst = appendStringOrNull(dst, s.Service.AccountID)
+			dst = append(dst, `,"EntityPath":[`...)
+			for k, e := range s.Entities {
+				if k > 0 {
+					dst = append(dst, ',')
+				}
+				dst = appendCauseEntity(dst, e, times)
+			}
+			dst = append(dst, `],"Inferred":`...)
+			dst = appendBool(dst, s.Inferred)
+			dst = append(dst, `,"Name":`...)
+			dst = AppendString(dst, s.Service.Name)
+			dst = append(dst, `,"Names":[`...)
+			dst = AppendString(dst, s.Service.Name)
+			dst = append(dst, `],"Type":`...)
+			dst = append(AppendString(dst, s.Service.Type), '}')
+		}
+		dst = append(dst, "]}"...)
+	}
+	return append(dst, ']')
+}
+
+func appendCauseEntity(dst []byte, e trace.RootCauseEntity, times bool) []byte {
+	if times {
+		dst = appendDouble(append(dst, `{"Coverage":`...), e.Coverage)
+	} else {
+		dst = append(dst, `{"Exceptions":[`...)
+		for i, x := range e.Exceptions {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = AppendString(append(dst, `{"Message":`...), x.Message)
+			dst = AppendString(append(dst, `,"Name":`...), x.Name)
+			dst = append(dst, '}')
+		}
+		dst = append(dst, ']')
+	}
+	dst = AppendString(append(dst, `,"Name":`...), e.Name)
+	dst = appendBool(append(dst, `,"Remote":`...), e.Remote)
+	return append(dst, '}')
 }
 
 // appendObjects appends a list of objects with one string each.

@@ -142,7 +142,7 @@ func (a *answer) trace(t *trace.Trace) error {
 			a.buf = append(a.buf, ',')
 		}
 		a.buf = append(a.buf, `{"Document":`...)
-		a.buf = AppendStringBytes(a.buf, d.Document)
+		a.buf = segment.AppendStringBytes(a.buf, d.Document)
 		a.buf = append(a.buf, `,"Id":`...)
 		a.buf = append(AppendString(a.buf, d.ID), '}')
 		if len(a.buf) >= answerBuffer {

@@ -98,7 +98,10 @@ func TestRequests(t *testing.T) {
 		{"text for a double", "/TraceSummaries", `{"StartTime":1,"EndTime":2,"SamplingStrategy":{"Value":"1"}}`, 400, "SerializationException", invalid("STRING_VALUE can not be converted to a Double")},
 		{"bad page token", "/TraceSummaries", `{"StartTime":1,"EndTime":2,"NextToken":"a\"b"}`, 400, "InvalidRequestException", invalid(`Invalid token a\"b`)},
 		{"empty page token", "/TraceSummaries", `{"StartTime":1,"EndTime":2,"NextToken":""}`, 400, "InvalidRequestException", invalid(`Invalid token `)},
-		{"filter", "/TraceSummaries", `{"StartTime":1,"EndTime":2,"FilterExpression":"fault"}`, 501, "NotImplementedException", invalid("FilterExpression is not built yet in this version of Roentgen; leave it out to get all traces of the window")},
+		{"unknown keyword", "/TraceSummaries", `{"StartTime":1,"EndTime":2,"FilterExpression":"fault AND (madeup = 7)"}`, 400, "InvalidRequestException", invalid("Error Location: line 1, position 12 : Invalid input symbol: 'ma'")},
+		{"open parenthesis", "/TraceSummaries", `{"StartTime":1,"EndTime":2,"FilterExpression":"((fault)"}`, 400, "InvalidRequestException", invalid("Error Location: line 1, position 9 : missing ')' at end of expression")},
+		{"value of another type", "/TraceSummaries", `{"StartTime":1,"EndTime":2,"FilterExpression":"duration = \"slow\""}`, 200, "", ""},
+		{"unknown group", "/TraceSummaries", `{"StartTime":1,"EndTime":2,"FilterExpression":"group.name = \"none\""}`, 400, "InvalidRequestException", invalid("Group not found")},
 		{"empty filter", "/TraceSummaries", `{"StartTime":1,"EndTime":2,"FilterExpression":" "}`, 200, "", ""},
 
 		{"telemetry", "/TelemetryRecords", `{"TelemetryRecords":[{"Timestamp":1499394000,"SegmentsReceivedCount":1.5,"SegmentsSentCount":-1,"SegmentsRejectedCount":2147483648,"BackendConnectionErrors":{}}],"Hostname":"","ResourceARN":"x"}`, 200, "", `{}`},
@@ -124,7 +127,7 @@ func TestRequests(t *testing.T) {
 
 		{"group by both", "/GetGroup", `{"GroupName":"Default","GroupARN":"x"}`, 400, "InvalidRequestException", invalid("Provide either GroupName or GroupARN")},
 		{"no such group", "/GetGroup", `{"GroupName":"default"}`, 400, "InvalidRequestException", invalid("Group not found")},
-		{"not built", "/ServiceGraph", `{"StartTime":1,"EndTime":2}`, 501, "NotImplementedException", invalid("GetServiceGraph is not built yet in this version of Roentgen")},
+		{"not built", "/InsightSummaries", `{"StartTime":1,"EndTime":2}`, 501, "NotImplementedException", invalid("GetInsightSummaries is not built yet in this version of Roentgen")},
 		{"unknown path", "/Nonsense", `{}`, 404, "UnknownOperationException", ""},
 		{"root", "/", `{}`, 404, "UnknownOperationException", ""},
 		{"wrong case", "/tracesegments", `{}`, 404, "UnknownOperationException", ""},

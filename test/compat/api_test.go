@@ -48,7 +48,7 @@ func checks(t *testing.T, output string, atLeast int) {
 func TestBoto3(t *testing.T) {
 	py := python(t)
 	s := serve(t)
-	checks(t, program(t, environment(), py, "python/api.py", s.url), 11)
+	checks(t, program(t, environment(), py, "python/api.py", s.URL), 11)
 }
 
 // TestFullDisk asks a server that has no room on its disk, since it is told to
@@ -56,7 +56,7 @@ func TestBoto3(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	py := python(t)
 	s := serve(t, "--min-free", "1000000GiB")
-	checks(t, program(t, environment(), py, "python/api.py", s.url, "full"), 3)
+	checks(t, program(t, environment(), py, "python/api.py", s.URL, "full"), 3)
 }
 
 // TestThrottled overwhelms a server that takes in next to nothing at a time.
@@ -65,7 +65,7 @@ func TestThrottled(t *testing.T) {
 	t.Run("boto3", func(t *testing.T) {
 		py := python(t)
 		s := serve(t, small...)
-		checks(t, program(t, environment(), py, "python/api.py", s.url, "small"), 1)
+		checks(t, program(t, environment(), py, "python/api.py", s.URL, "small"), 1)
 	})
 	t.Run("go", func(t *testing.T) {
 		client := goClient(serve(t, small...))
@@ -123,7 +123,7 @@ func TestAWSLimits(t *testing.T) {
 func TestNodeClient(t *testing.T) {
 	js := node(t)
 	s := serve(t)
-	checks(t, program(t, environment(), js, "node/api.mjs", s.url), 7)
+	checks(t, program(t, environment(), js, "node/api.mjs", s.URL), 7)
 }
 
 // TestAWSCLI does what a person does at a prompt.
@@ -132,7 +132,7 @@ func TestAWSCLI(t *testing.T) {
 	s := serve(t)
 	aws := func(args ...string) string {
 		t.Helper()
-		return program(t, environment(), cli, append([]string{"xray", "--endpoint-url", s.url, "--output", "json"}, args...)...)
+		return program(t, environment(), cli, append([]string{"xray", "--endpoint-url", s.URL, "--output", "json"}, args...)...)
 	}
 
 	now := time.Now().Unix()
@@ -172,7 +172,7 @@ func TestAWSCLI(t *testing.T) {
 	}
 
 	// An error goes to standard error, with status 254, as for any AWS service.
-	cmd := exec.Command(cli, "xray", "--endpoint-url", s.url, "batch-get-traces", "--trace-ids", "rubbish")
+	cmd := exec.Command(cli, "xray", "--endpoint-url", s.URL, "batch-get-traces", "--trace-ids", "rubbish")
 	cmd.Env = environment()
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -196,7 +196,7 @@ func decode[T any](t *testing.T, text string) T {
 func goClient(s *server) *xray.Client {
 	return xray.New(xray.Options{
 		Region:           "eu-west-1",
-		BaseEndpoint:     aws.String(s.url),
+		BaseEndpoint:     aws.String(s.URL),
 		Credentials:      credentials.NewStaticCredentialsProvider("test", "test", ""),
 		RetryMaxAttempts: 1,
 	})

@@ -157,7 +157,7 @@ func TestSDKsSampleByOurRules(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			k.command(t)
 			s := serve(t)
-			id := k.run(t, environment("AWS_XRAY_DAEMON_ADDRESS="+s.addr), "ruled")["ruled"]
+			id := k.run(t, environment("AWS_XRAY_DAEMON_ADDRESS="+s.Address), "ruled")["ruled"]
 			eventually(t, "the trace arrived", func() bool {
 				got, ok := s.get(t, id)
 				return ok && len(got.Segments) == 1
@@ -175,7 +175,7 @@ func TestSDKsSampleByOurRules(t *testing.T) {
 // among them must arrive.
 func TestDatagrams(t *testing.T) {
 	s := serve(t)
-	conn, err := net.Dial("udp", s.addr)
+	conn, err := net.Dial("udp", s.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestOddRequests(t *testing.T) {
 	s := serve(t)
 	send := func(t *testing.T, method, path string, body io.Reader, header ...string) (*http.Response, string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, body)
+		req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -311,12 +311,12 @@ func TestOddRequests(t *testing.T) {
 		}
 	})
 	t.Run("http/1.0", func(t *testing.T) {
-		conn, err := net.Dial("tcp", s.addr)
+		conn, err := net.Dial("tcp", s.Address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "POST /GetSamplingRules HTTP/1.0\r\nHost: %s\r\n\r\n", s.addr)
+		fmt.Fprintf(conn, "POST /GetSamplingRules HTTP/1.0\r\nHost: %s\r\n\r\n", s.Address)
 		answer, err := io.ReadAll(conn)
 		if err != nil {
 			t.Fatal(err)

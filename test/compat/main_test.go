@@ -3,11 +3,9 @@ package compat
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,14 +15,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/roentgen-io/roentgen/test/process"
 )
 
 var update = flag.Bool("update", false, "write golden files and captured datagrams anew")
 
-var (
-	binary  string // the roentgen under test
-	scratch string // a folder that TestMain removes
-)
+var scratch string // a folder that TestMain removes
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -39,17 +36,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	scratch = dir
-	if binary = os.Getenv("ROENTGEN_BINARY"); binary != "" {
-		return m.Run() // a binary that somebody else built, a release say
-	}
-	binary = filepath.Join(dir, "roentgen")
-	build := exec.Command("go", "build", "-o", binary, "github.com/roentgen-io/roentgen/cmd/roentgen")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building roentgen: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
+	return process.Main(m)
 }
 
 // missing ends a test that lacks a client: as a failure in CI, where everything
@@ -119,105 +106,34 @@ func environment(more ...string) []string {
 }
 
 // server is a running roentgen.
-type server struct {
-	addr string // host:port, TCP and UDP
-	url  string
-}
-
-// freePort returns a loopback address whose port is free for TCP and for UDP.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 50 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := ln.Addr().String()
-		conn, err := net.ListenPacket("udp", addr)
-		ln.Close()
-		if err != nil {
-			continue
-		}
-		conn.Close()
-		return addr
-	}
-	t.Fatal("no port is free for both TCP and UDP")
-	return ""
-}
+type server struct{ *process.Server }
 
 // serve starts a server on a free port and stops it when the test ends. It fails
 // the test if the server does not become ready or does not end well.
 func serve(t *testing.T, flags ...string) *server {
 	t.Helper()
-	return serveOn(t, freePort(t), flags...)
+	return stopped(t, process.Serve(t, t.TempDir(), flags...))
 }
 
-func serveOn(t *testing.T, addr string, flags ...string) *server {
-	t.Helper()
-	args := append([]string{"serve", "--listen", addr, "--data-dir", t.TempDir()}, flags...)
-	return start(t, addr, exec.Command(binary, args...))
-}
-
-// start starts a server that will listen on addr, in a folder of its own.
-func start(t *testing.T, addr string, cmd *exec.Cmd) *server {
-	t.Helper()
-	cmd.Dir = t.TempDir()
-	log, err := os.Create(filepath.Join(t.TempDir(), "server.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+// stopped stops a server when the test ends, and fails the test if it does not
+// end well.
+func stopped(t *testing.T, s *process.Server) *server {
 	t.Cleanup(func() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Errorf("stopping the server: %v", err)
-		}
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("the server ended with %v", err)
-			}
-		case <-time.After(30 * time.Second):
-			t.Error("the server did not stop within 30 s of SIGTERM")
-			cmd.Process.Kill()
-			_ = <-ended
+		s.Signal(t, syscall.SIGTERM)
+		if state := s.Wait(t); !state.Success() {
+			t.Errorf("the server ended with %v", state)
 		}
 		if t.Failed() {
-			log.Seek(0, io.SeekStart)
-			text, _ := io.ReadAll(log)
-			t.Logf("the server's log:\n%s", text)
+			t.Logf("the server's log:\n%s", s.Output)
 		}
-		log.Close()
 	})
-	s := &server{addr: addr, url: "http://" + addr}
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		resp, err := http.Get(s.url + "/-/ready")
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return s
-			}
-		}
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("the server ended before it was ready: %v", err)
-		case <-time.After(20 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the server was not ready within 20 s: %v", err)
-		}
-	}
+	return &server{s}
 }
 
 // call posts a JSON body to a path of the API and returns status, headers and body.
 func (s *server) call(t *testing.T, path, body string, header ...string) (int, http.Header, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

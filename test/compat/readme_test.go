@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/roentgen-io/roentgen/test/process"
 )
 
 // block is a fenced block of code with the heading or the bold line above it.
@@ -59,8 +61,8 @@ func TestReadme(t *testing.T) {
 			}
 			tool := interpreter(t)
 			s := serve(t)
-			env := environment("AWS_XRAY_DAEMON_ADDRESS="+s.addr, "ROENTGEN_ENDPOINT="+s.url)
-			code := strings.ReplaceAll(b.code, "127.0.0.1:2000", s.addr)
+			env := environment("AWS_XRAY_DAEMON_ADDRESS="+s.Address, "ROENTGEN_ENDPOINT="+s.URL)
+			code := strings.ReplaceAll(b.code, "127.0.0.1:2000", s.Address)
 			dir := t.TempDir()
 			write := func(name, text string) string {
 				t.Helper()
@@ -85,7 +87,7 @@ func TestReadme(t *testing.T) {
 			case "go":
 				out = program(t, env, buildGo(t, write, code))
 			case "sh":
-				if err := os.Symlink(binary, filepath.Join(dir, "roentgen")); err != nil {
+				if err := os.Symlink(process.Binary(t), filepath.Join(dir, "roentgen")); err != nil {
 					t.Fatal(err)
 				}
 				env = append(env, "PATH="+tool+string(os.PathListSeparator)+os.Getenv("PATH"))

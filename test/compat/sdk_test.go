@@ -6,12 +6,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/roentgen-io/roentgen/test/process"
 )
 
 // sdk is a program instrumented with one of the X-Ray SDKs.
@@ -79,9 +80,9 @@ func TestSDKs(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			k.command(t) // a missing tool skips before a server is started
 			s := serve(t)
-			r := newRelay(t, s.addr)
+			r := newRelay(t, s.Address)
 			env := environment(
-				"AWS_XRAY_DAEMON_ADDRESS=tcp:"+s.addr+" udp:"+r.addr,
+				"AWS_XRAY_DAEMON_ADDRESS=tcp:"+s.Address+" udp:"+r.addr,
 				"AWS_XRAY_COLLECT_SQL_QUERIES=1", "SAMPLE_ALL=1", "STUB="+stub(t))
 			began := time.Now().Add(-time.Minute)
 			ids := k.run(t, env, k.scenarios...)
@@ -138,11 +139,11 @@ func TestLambda(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			k.command(t)
 			s := serve(t)
-			r := newRelay(t, s.addr)
+			r := newRelay(t, s.Address)
 			id := fmt.Sprintf("1-%08x-00000000000000000a3bda0%x", time.Now().Unix(), i)
 			const function = "fa1cade0fa1cade0"
 			k.run(t, environment(
-				"AWS_XRAY_DAEMON_ADDRESS=tcp:"+s.addr+" udp:"+r.addr, "STUB="+stub(t), "LAMBDA_TASK_ROOT=/var/task",
+				"AWS_XRAY_DAEMON_ADDRESS=tcp:"+s.Address+" udp:"+r.addr, "STUB="+stub(t), "LAMBDA_TASK_ROOT=/var/task",
 				"_X_AMZN_TRACE_ID=Root="+id+";Parent="+function+";Sampled=1;Lineage=25:ab5d7e91:0"), "lambda")
 			s.check(t, r, id)
 			if got, _ := s.get(t, id); len(got.Segments) != 0 || got.Duration != nil {
@@ -395,5 +396,5 @@ func golden(t *testing.T, path, got string) {
 // serveDefault starts the server without a single flag, in a folder of its own.
 func serveDefault(t *testing.T, addr string) *server {
 	t.Helper()
-	return start(t, addr, exec.Command(binary, "serve"))
+	return stopped(t, process.Start(t, addr, "serve"))
 }

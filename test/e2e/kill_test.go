@@ -18,6 +18,7 @@ import (
 
 	"github.com/roentgen-io/roentgen/internal/tracestore/pebblestore"
 	"github.com/roentgen-io/roentgen/segment"
+	"github.com/roentgen-io/roentgen/test/process"
 )
 
 // sentDoc is a document that was sent.
@@ -246,7 +247,7 @@ func TestKill(t *testing.T) {
 	}
 	t.Logf("seed: run again with ROENTGEN_SEED=%d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	binary(t) // built before anything is timed
+	process.Binary(t) // built before anything is timed
 	dataDir := t.TempDir()
 	book := &ledger{docs: map[string]*sentDoc{}, traces: map[string][]*sentDoc{}}
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
@@ -258,11 +259,11 @@ func TestKill(t *testing.T) {
 	var slowest time.Duration
 	for kill := range kills {
 		begin := time.Now()
-		s := start(t, dataDir)
+		s := process.Serve(t, dataDir)
 		slowest = max(slowest, time.Since(begin))
 		// What earlier lives left: a sample, most of it of the last ones.
-		if err := book.verify(client, s.url, book.sample(rng, 150)); err != nil {
-			t.Fatalf("seed %d, after kill %d: %v\n%s", seed, kill, err, s.output)
+		if err := book.verify(client, s.URL, book.sample(rng, 150)); err != nil {
+			t.Fatalf("seed %d, after kill %d: %v\n%s", seed, kill, err, s.Output)
 		}
 		var group sync.WaitGroup
 		var bad atomic.Pointer[error]
@@ -270,7 +271,7 @@ func TestKill(t *testing.T) {
 		for _, w := range writers {
 			group.Go(func() {
 				for ctx.Err() == nil {
-					ok, err := w.put(s.url)
+					ok, err := w.put(s.URL)
 					if err != nil {
 						bad.CompareAndSwap(nil, &err)
 					}
@@ -281,23 +282,23 @@ func TestKill(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Duration(50+rng.IntN(350)) * time.Millisecond)
-		s.kill()
+		s.Kill()
 		stop()
 		group.Wait()
 		if err := bad.Load(); err != nil {
-			t.Fatalf("seed %d, before kill %d: %v\n%s", seed, kill+1, *err, s.output)
+			t.Fatalf("seed %d, before kill %d: %v\n%s", seed, kill+1, *err, s.Output)
 		}
 		client.CloseIdleConnections()
 	}
-	s := start(t, dataDir)
+	s := process.Serve(t, dataDir)
 	var all []string
 	for trace := range book.traces {
 		all = append(all, trace)
 	}
-	if err := book.verify(client, s.url, all); err != nil {
-		t.Fatalf("seed %d, after all kills: %v\n%s", seed, err, s.output)
+	if err := book.verify(client, s.URL, all); err != nil {
+		t.Fatalf("seed %d, after all kills: %v\n%s", seed, err, s.Output)
 	}
-	s.kill()
+	s.Kill()
 	if book.acks < kills {
 		t.Errorf("only %d calls were acknowledged in %d lives: too little was tested", book.acks, kills)
 	}

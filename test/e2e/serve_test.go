@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/roentgen-io/roentgen/test/process"
 )
 
 // plainDocument returns a segment document of a trace of its own, and both ids.
@@ -52,11 +53,11 @@ func post(client *http.Client, url string, body any) (int, string) {
 
 // missing returns those of the documents (segment id by trace id) that the
 // server does not give back.
-func missing(t *testing.T, s *server, docs map[string]string) []string {
+func missing(t *testing.T, s *process.Server, docs map[string]string) []string {
 	t.Helper()
 	var lost, batch []string
 	ask := func() {
-		status, body := post(http.DefaultClient, s.url+"/Traces", map[string]any{"TraceIds": batch})
+		status, body := post(http.DefaultClient, s.URL+"/Traces", map[string]any{"TraceIds": batch})
 		if status != 200 {
 			t.Fatalf("Traces: %d %.300s", status, body)
 		}
@@ -78,17 +79,6 @@ func missing(t *testing.T, s *server, docs map[string]string) []string {
 	return lost
 }
 
-// ended waits for the process and returns how it ended.
-func (s *server) ended(t *testing.T) *os.ProcessState {
-	t.Helper()
-	select {
-	case <-s.exited:
-	case <-time.After(30 * time.Second):
-		t.Fatalf("the process does not end:\n%s", s.output)
-	}
-	return s.cmd.ProcessState
-}
-
 // TestStopUnderLoad puts over HTTP and UDP, stops the server in the midst of it
 // and expects every acknowledged document and every datagram that was sent before
 // the signal to be there after a restart.
@@ -96,7 +86,7 @@ func TestStopUnderLoad(t *testing.T) {
 	dir := t.TempDir()
 	docs := make(map[string]string) // segment id by trace id
 	for round := range 3 {
-		s := start(t, dir)
+		s := process.Serve(t, dir)
 		var mu sync.Mutex
 		var acks atomic.Int64
 		var wg sync.WaitGroup
@@ -112,7 +102,7 @@ func TestStopUnderLoad(t *testing.T) {
 						texts = append(texts, text)
 						batch[trace] = id
 					}
-					status, body := post(client, s.url+"/TraceSegments", map[string]any{"TraceSegmentDocuments": texts})
+					status, body := post(client, s.URL+"/TraceSegments", map[string]any{"TraceSegmentDocuments": texts})
 					switch {
 					case status == 0:
 						return // the server is gone
@@ -130,7 +120,7 @@ func TestStopUnderLoad(t *testing.T) {
 				}
 			})
 		}
-		udp, err := net.Dial("udp", strings.TrimPrefix(s.url, "http://"))
+		udp, err := net.Dial("udp", s.Address)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,18 +137,16 @@ func TestStopUnderLoad(t *testing.T) {
 			}
 		}
 		udp.Close()
-		if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		if state := s.ended(t); state.ExitCode() != 0 {
-			t.Fatalf("round %d: %v\n%s", round, state, s.output)
+		s.Signal(t, syscall.SIGTERM)
+		if state := s.Wait(t); state.ExitCode() != 0 {
+			t.Fatalf("round %d: %v\n%s", round, state, s.Output)
 		}
 		wg.Wait()
-		if out := s.output.String(); strings.Contains(out, "level=ERROR") || strings.Contains(out, "level=WARN") {
+		if out := s.Output.String(); strings.Contains(out, "level=ERROR") || strings.Contains(out, "level=WARN") {
 			t.Errorf("round %d: the log tells of trouble:\n%s", round, out)
 		}
 	}
-	s := start(t, dir)
+	s := process.Serve(t, dir)
 	if lost := missing(t, s, docs); len(lost) > 0 {
 		t.Errorf("%d of %d documents are lost, %s among them", len(lost), len(docs), lost[0])
 	}
@@ -168,8 +156,8 @@ func TestStopUnderLoad(t *testing.T) {
 // TestSecondSignal has a client that never finishes its request: the first
 // signal waits for it, the second one does not.
 func TestSecondSignal(t *testing.T) {
-	s := start(t, t.TempDir(), "--shutdown-timeout", "1h")
-	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	s := process.Serve(t, t.TempDir(), "--shutdown-timeout", "1h")
+	c, err := net.Dial("tcp", s.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,29 +166,25 @@ func TestSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(100 * time.Millisecond) // so that the request has begun
-	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	for !strings.Contains(s.output.String(), "server stopping") {
+	s.Signal(t, os.Interrupt)
+	for !strings.Contains(s.Output.String(), "server stopping") {
 		time.Sleep(5 * time.Millisecond)
 	}
 	select {
-	case <-s.exited:
-		t.Fatalf("the server did not wait for the request:\n%s", s.output)
+	case <-s.Exited():
+		t.Fatalf("the server did not wait for the request:\n%s", s.Output)
 	case <-time.After(200 * time.Millisecond):
 	}
-	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	if ws, ok := s.ended(t).Sys().(syscall.WaitStatus); !ok || ws.Signal() != syscall.SIGINT {
-		t.Errorf("ended with %v", s.cmd.ProcessState)
+	s.Signal(t, os.Interrupt)
+	if ws, ok := s.Wait(t).Sys().(syscall.WaitStatus); !ok || ws.Signal() != syscall.SIGINT {
+		t.Errorf("ended with %v", s.Wait(t))
 	}
 }
 
 // TestShutdownTimeout is the same with a server that gives up by itself.
 func TestShutdownTimeout(t *testing.T) {
-	s := start(t, t.TempDir(), "--shutdown-timeout", "300ms")
-	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	s := process.Serve(t, t.TempDir(), "--shutdown-timeout", "300ms")
+	c, err := net.Dial("tcp", s.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,44 +193,30 @@ func TestShutdownTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(100 * time.Millisecond)
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if state := s.ended(t); state.ExitCode() != 1 || !strings.Contains(s.output.String(), "requests were cut off") {
-		t.Errorf("%v\n%s", state, s.output)
+	s.Signal(t, syscall.SIGTERM)
+	if state := s.Wait(t); state.ExitCode() != 1 || !strings.Contains(s.Output.String(), "requests were cut off") {
+		t.Errorf("%v\n%s", state, s.Output)
 	}
 }
 
 // TestPortZero takes the port from the ready line, for TCP and UDP.
 func TestPortZero(t *testing.T) {
-	cmd := exec.Command(binary(t), "serve", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir())
-	cmd.Dir = t.TempDir()
-	out := &lockedBuffer{}
-	cmd.Stdout = out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s := &server{cmd: cmd, output: out, exited: make(chan struct{})}
-	go func() {
-		cmd.Wait()
-		close(s.exited)
-	}()
-	t.Cleanup(s.kill)
-	ready := regexp.MustCompile(`^roentgen is ready on (http://127\.0\.0\.1:\d+) \(UDP and TCP\), data in `)
-	for s.url == "" {
-		if m := ready.FindStringSubmatch(out.String()); m != nil {
-			s.url = m[1]
+	s := process.Launch(t, "serve", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir())
+	ready := regexp.MustCompile(`(?m)^roentgen is ready on http://(127\.0\.0\.1:\d+) \(UDP and TCP\), data in `)
+	for s.URL == "" {
+		if m := ready.FindStringSubmatch(s.Output.String()); m != nil {
+			s.Address, s.URL = m[1], "http://"+m[1]
 		}
 		select {
-		case <-s.exited:
-			t.Fatalf("it ended: %s", out)
+		case <-s.Exited():
+			t.Fatalf("it ended: %s", s.Output)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	if !s.ready() {
+	if !s.Ready() {
 		t.Error("the ready line came before the server was ready")
 	}
-	udp, err := net.Dial("udp", strings.TrimPrefix(s.url, "http://"))
+	udp, err := net.Dial("udp", s.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,25 +242,23 @@ func TestReload(t *testing.T) {
 		}
 	}
 	write("log-level: info\n")
-	s := start(t, t.TempDir(), "--config", file)
+	s := process.Serve(t, t.TempDir(), "--config", file)
 	hup := func(want string) {
 		t.Helper()
-		if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
+		s.Signal(t, syscall.SIGHUP)
 		for range 2000 {
-			if strings.Contains(s.output.String(), want) {
+			if strings.Contains(s.Output.String(), want) {
 				return
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
-		t.Fatalf("no %q in\n%s", want, s.output)
+		t.Fatalf("no %q in\n%s", want, s.Output)
 	}
 	write("log-level: debug\nretention: 1d\n")
 	hup(`msg="settings read again" log_level=debug after_a_restart=retention`)
 	write("log-level: loud\n")
 	hup("settings.yaml:1: log-level: \\\"loud\\\" is none of debug, info, warn and error")
-	if !s.ready() {
+	if !s.Ready() {
 		t.Error("a bad file ended the server")
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/roentgen-io/roentgen/internal/sharedtest"
 )
 
 // TestNothingOfOneMachine holds that no tracked file names a folder of the
@@ -164,7 +166,7 @@ func anchors(text string) map[string]bool {
 
 // TestLinks follows every link between the documents of the repository.
 func TestLinks(t *testing.T) {
-	dir := root(t)
+	dir := sharedtest.Root(t)
 	for _, name := range tracked(t) {
 		if path.Ext(name) != ".md" {
 			continue

@@ -10,35 +10,18 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/roentgen-io/roentgen/internal/sharedtest"
 )
 
 // module is the import path that every package of ours begins with.
 const module = "github.com/roentgen-io/roentgen"
 
-// root returns the folder that holds go.mod.
-func root(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Fatal("no go.mod above the test's folder")
-		}
-		dir = up
-	}
-}
-
 // output runs a command in the repository's root and returns what it printed.
 func output(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(name, args...)
-	cmd.Dir = root(t)
+	cmd.Dir = sharedtest.Root(t)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -91,7 +74,7 @@ func tracked(t *testing.T) []string {
 		if name == "" {
 			continue
 		}
-		if fi, err := os.Lstat(filepath.Join(root(t), name)); err != nil || !fi.Mode().IsRegular() {
+		if fi, err := os.Lstat(filepath.Join(sharedtest.Root(t), name)); err != nil || !fi.Mode().IsRegular() {
 			continue // deleted and not yet committed, or a link
 		}
 		files = append(files, name)
@@ -104,7 +87,7 @@ func tracked(t *testing.T) []string {
 
 func read(t *testing.T, name string) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(root(t), name))
+	data, err := os.ReadFile(filepath.Join(sharedtest.Root(t), name))
 	if err != nil {
 		t.Fatal(err)
 	}

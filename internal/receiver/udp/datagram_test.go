@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/roentgen-io/roentgen/internal/sharedtest"
 )
 
 const doc = `{"trace_id":"1-6741a0c3-0123456789abcdef01234567","id":"00f067aa0ba902b7","name":"kiosk","start_time":1,"end_time":2}`
@@ -99,30 +101,6 @@ func TestLaneOf(t *testing.T) {
 	}
 }
 
-// corpus returns the folder of real data beside the project, and skips the test
-// when it is not there.
-func corpus(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the package")
-		}
-		dir = filepath.Dir(dir)
-	}
-	c := filepath.Join(filepath.Dir(dir), "shared", "corpus")
-	if _, err := os.Stat(c); err != nil {
-		t.Skipf("SKIPPED: ../shared is not here: %v", err)
-	}
-	return c
-}
-
 // datagrams reads *.udp and *.datagrams.jsonl below dir, by file and number.
 func datagrams(t testing.TB, dir string) map[string][]byte {
 	t.Helper()
@@ -169,7 +147,7 @@ func TestCorpus(t *testing.T) {
 		"malformed/udp-no-separator.udp":         reasonNoHeader,
 		"malformed/udp-version-20.udp":           reasonVersion,
 	}
-	all := datagrams(t, corpus(t))
+	all := datagrams(t, sharedtest.Path(t, "corpus"))
 	if len(all) < 150 {
 		t.Errorf("only %d datagrams found", len(all))
 	}

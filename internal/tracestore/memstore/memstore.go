@@ -12,11 +12,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/roentgen-io/roentgen/internal/servicegraph"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/segment"
@@ -30,7 +32,8 @@ const (
 
 // Store is a tracestore.Store in memory.
 type Store struct {
-	now func() time.Time
+	now    func() time.Time
+	groups func() []tracestore.Group
 
 	mu struct {
 		sync.RWMutex
@@ -63,6 +66,12 @@ type Option func(*Store)
 // with, in place of time.Now.
 func WithClock(now func() time.Time) Option {
 	return func(s *Store) { s.now = now }
+}
+
+// WithGroups sets the groups by which the graph is filed; without it there is
+// only the Default group.
+func WithGroups(groups func() []tracestore.Group) Option {
+	return func(s *Store) { s.groups = groups }
 }
 
 // New returns an empty store.
@@ -198,19 +207,10 @@ func newestFirst(a, b tracestore.Cursor) int {
 // Scan implements tracestore.Searcher. fn is called without a lock held, on the
 // state that the store had when Scan was called.
 func (s *Store) Scan(ctx context.Context, scan tracestore.Scan, fn func(c tracestore.Cursor, row *trace.Row) bool) error {
-	s.mu.RLock()
-	if s.mu.closed {
-		s.mu.RUnlock()
-		return tracestore.ErrClosed
+	traces, err := s.all(scan.AsOf)
+	if err != nil {
+		return err
 	}
-	// The documents of a trace are only ever appended to, so the parts taken
-	// here stay as they are.
-	traces := make(map[segment.TraceID][]document, len(s.mu.traces))
-	for id, docs := range s.mu.traces {
-		traces[id] = upTo(docs, scan.AsOf)
-	}
-	s.mu.RUnlock()
-
 	var rows []found
 	for id, docs := range traces {
 		if err := ctx.Err(); err != nil {
@@ -219,7 +219,7 @@ func (s *Store) Scan(ctx context.Context, scan tracestore.Scan, fn func(c traces
 		if len(docs) == 0 {
 			continue
 		}
-		row := assemble(id, docs)
+		row := assemble(id, docs).Row()
 		at, ok := position(row, scan)
 		if !ok {
 			continue
@@ -235,6 +235,12 @@ func (s *Store) Scan(ctx context.Context, scan tracestore.Scan, fn func(c traces
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if len(scan.Need) > 0 && !r.row.Cut && lacks(r.row, scan.Need) {
+			if scan.Skipped != nil && !r.row.OrphanOnly {
+				scan.Skipped(1)
+			}
+			continue
+		}
 		if !fn(r.cursor, r.row) {
 			return nil
 		}
@@ -242,12 +248,126 @@ func (s *Store) Scan(ctx context.Context, scan tracestore.Scan, fn func(c traces
 	return ctx.Err()
 }
 
-func assemble(id segment.TraceID, docs []document) *trace.Row {
+// all returns the documents of all traces with seq <= asOf. They are only ever
+// appended to, so the lists stay as they are.
+func (s *Store) all(asOf uint64) (map[segment.TraceID][]document, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.mu.closed {
+		return nil, tracestore.ErrClosed
+	}
+	traces := make(map[segment.TraceID][]document, len(s.mu.traces))
+	for id, docs := range s.mu.traces {
+		traces[id] = upTo(docs, asOf)
+	}
+	return traces, nil
+}
+
+func assemble(id segment.TraceID, docs []document) *trace.Trace {
 	list := make([]trace.Document, len(docs))
 	for i, d := range docs {
 		list[i] = trace.Document{Seq: d.stored.Seq, Put: d.stored.Put, Received: d.stored.Received, Segment: d.segment}
 	}
-	return trace.Assemble(id, list).Row()
+	return trace.AssembleBrief(id, list)
+}
+
+// lacks reports whether a row has not what is needed.
+func lacks(row *trace.Row, need trace.Need) bool {
+	terms := row.AppendTerms(nil)
+	for _, clause := range need {
+		if !slices.ContainsFunc(clause, func(t trace.Term) bool { return slices.Contains(terms, t) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// observe calls fn for the contributions of all traces to the graph of the given groups.
+func (s *Store) observe(ctx context.Context, of []tracestore.GroupRef, fn func(second int64, c *servicegraph.Contribution)) error {
+	traces, err := s.all(0)
+	if err != nil {
+		return err
+	}
+	var groups []tracestore.Group
+	if s.groups != nil {
+		groups = s.groups()
+	}
+	for id, docs := range traces {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		t := assemble(id, docs)
+		times := 0 // that the trace counts: for each group that it belongs to
+		if slices.Contains(of, tracestore.GroupRef{}) {
+			times++
+		}
+		for i := range groups {
+			g := &groups[i]
+			if slices.Contains(of, g.Ref) && g.From < t.ChangedSeq && (g.Until == 0 || t.ChangedSeq <= g.Until) && g.Match(t.Row(), t.FullRow) {
+				times++
+			}
+		}
+		for _, c := range servicegraph.Contributions(nil, t) {
+			for range times {
+				fn(floorDiv(c.At, 1000), &c)
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// Graph implements tracestore.GraphReader.
+func (s *Store) Graph(ctx context.Context, of []tracestore.GroupRef, start, end int64) (servicegraph.Cells, error) {
+	cells := make(servicegraph.Cells)
+	err := s.observe(ctx, of, func(second int64, c *servicegraph.Contribution) {
+		if start <= second && second < end {
+			cells.Add(c, 1)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return cells, nil
+}
+
+// Minutes implements tracestore.GraphReader.
+func (s *Store) Minutes(ctx context.Context, of []tracestore.GroupRef, start, end int64, fn func(stamp int64, cells servicegraph.Cells) bool) error {
+	minutes := make(map[int64]servicegraph.Cells)
+	err := s.observe(ctx, of, func(second int64, c *servicegraph.Contribution) {
+		stamp := floorDiv(second, 60)*60 + 60
+		if stamp < start || stamp >= end {
+			return
+		}
+		if minutes[stamp] == nil {
+			minutes[stamp] = make(servicegraph.Cells)
+		}
+		minutes[stamp].Add(c, 1)
+	})
+	if err != nil {
+		return err
+	}
+	for _, stamp := range slices.Backward(slices.Sorted(maps.Keys(minutes))) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !fn(stamp, minutes[stamp]) {
+			break
+		}
+	}
+	return nil
+}
+
+// BetweenSteps implements tracestore.Grouper: nothing is derived before it is asked for.
+func (s *Store) BetweenSteps(ctx context.Context, fn func(last uint64) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.mu.closed {
+		return tracestore.ErrClosed
+	}
+	return fn(s.mu.seq)
 }
 
 // position returns where a row stands in a scan, in the unit of Cursor.Time,

@@ -10,7 +10,11 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(*testing.T) tracestore.Store { return memstore.New() }, storetest.Options{})
+	storetest.Run(t, func(*testing.T) tracestore.Store { return memstore.New() }, storetest.Options{
+		Groups: func(_ *testing.T, groups func() []tracestore.Group) tracestore.Store {
+			return memstore.New(memstore.WithGroups(groups))
+		},
+	})
 }
 
 func TestClock(t *testing.T) {

@@ -13,7 +13,9 @@
 //
 // The roller turns the tail into views every 250 ms, or sooner when much waits:
 // it assembles each trace that got documents, replaces its row (S) and its
-// entries in the indexes by change (E) and by end (V), and commits that together
+// entries in the indexes by change (E) and by end (V), notes the row's terms in the
+// block of its neighbours (B), adds to the cells of the service graph (G) what the
+// trace counts now, less what it counted before, and commits that together
 // with W, the seq up to which the views are complete. It does not sync: the
 // documents lie before the views in the same log, so a crash loses at most
 // views, and the next start derives them again from the documents above W.
@@ -23,7 +25,14 @@
 // are in the tail, and assemble those afresh. So what they see is exact at every
 // moment.
 //
-// Data lies in parts: runs of arrivals on our clock. Every key of D, T, S, E and V
+// A scan that needs something asks the blocks of terms before it looks at rows,
+// and counts those that it passes over. Graphs and statistics are sums of cells as
+// of W: days, hours, minutes and seconds that make up the window. Seconds are kept
+// for two hours; the ends of older windows are widened to whole minutes. A
+// trace counts in a group by the version that was in force at its latest accepted
+// change, which is derived from the documents like everything else.
+//
+// Data lies in parts: runs of arrivals on our clock. Every key of D, T, S, E, V, B and G
 // starts with its part, and retention removes the oldest part with range
 // deletes. A trace is at home in the part of its first document that is kept;
 // when documents of it lie in later parts too, an L key says so, and removing

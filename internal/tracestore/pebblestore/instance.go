@@ -127,6 +127,7 @@ func (i *instance) options(cache *pebble.Cache, m *metrics) *pebble.Options {
 	o := &pebble.Options{
 		FS:                 i.fence,
 		Comparer:           keyComparer,
+		Merger:             merger,
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		Cache:              cache,
 		MaxOpenFiles:       500,

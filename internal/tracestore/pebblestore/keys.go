@@ -2,19 +2,24 @@ package pebblestore
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/segment"
 )
 
-// The first byte of every key says what it is. B and G are taken by views to come.
+// The first byte of every key says what it is.
 const (
+	tagTerms   = 'B' // part, last place: what the rows up to there have
 	tagDocs    = 'D' // part, last seq: a block of documents
 	tagChange  = 'E' // part, change, trace id: start
+	tagGraph   = 'G' // part, tier, bucket, group, cell: what was observed
 	tagLink    = 'L' // home part, trace id: documents lie in later parts too
 	tagMeta    = 'M' // format version, parts
 	tagLetter  = 'Q' // n: a dead letter
@@ -88,6 +93,58 @@ func appendIndexKey(dst []byte, tag byte, part uint16, v int64, id segment.Trace
 	dst = binary.BigEndian.AppendUint64(appendPart(dst, tag, part), ordered(v))
 	return append(dst, id[:]...)
 }
+
+// place is where a row stands in a part.
+type place struct {
+	start int64
+	id    segment.TraceID
+}
+
+var lastPlace = place{math.MaxInt64, maxID}
+
+func (p place) compare(o place) int {
+	if c := cmp.Compare(p.start, o.start); c != 0 {
+		return c
+	}
+	return compareIDs(p.id, o.id)
+}
+
+// appendPlaceKey makes the S or B key of a place.
+func appendPlaceKey(dst []byte, tag byte, part uint16, p place) []byte {
+	return appendIndexKey(dst, tag, part, p.start, p.id)
+}
+
+// appendBucketKey makes the beginning of the G keys of a bucket, which is given by
+// its first second.
+func appendBucketKey(dst []byte, part uint16, t tier, bucket int64) []byte {
+	return binary.BigEndian.AppendUint64(append(appendPart(dst, tagGraph, part), byte(t)), ordered(bucket))
+}
+
+// appendGroupKey makes the beginning of the G keys of a group in a bucket.
+func appendGroupKey(dst []byte, part uint16, t tier, bucket int64, ref tracestore.GroupRef) []byte {
+	dst = binary.BigEndian.AppendUint32(appendBucketKey(dst, part, t, bucket), ref.Group)
+	return binary.BigEndian.AppendUint32(dst, ref.Version)
+}
+
+const (
+	bucketLen = 1 + 2 + 1 + 8   // of the beginning of G keys up to the bucket
+	groupLen  = bucketLen + 2*4 // up to the version of the group
+)
+
+// decodeGraphKey decodes a G key but for what it is of.
+func decodeGraphKey(key []byte) (part uint16, t tier, bucket int64, ref tracestore.GroupRef, cell []byte, ok bool) {
+	if len(key) <= groupLen || key[0] != tagGraph || key[3] >= byte(tiersEnd) {
+		return 0, 0, 0, ref, nil, false
+	}
+	ref.Group = binary.BigEndian.Uint32(key[bucketLen:])
+	ref.Version = binary.BigEndian.Uint32(key[bucketLen+4:])
+	return binary.BigEndian.Uint16(key[1:]), tier(key[3]), unordered(binary.BigEndian.Uint64(key[4:])), ref, key[groupLen:], true
+}
+
+var (
+	errGraphKey = errors.New("not a key of the graph")
+	errTermsKey = errors.New("not a key of a block of terms")
+)
 
 func appendLinkKey(dst []byte, part uint16, id segment.TraceID) []byte {
 	return append(appendPart(dst, tagLink, part), id[:]...)

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/roentgen-io/roentgen/internal/servicegraph"
+	"github.com/roentgen-io/roentgen/internal/trace"
+	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/segment"
 )
 
@@ -16,7 +19,11 @@ var someID = segment.TraceID{0x5a, 0x3e, 0, 1, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa
 func TestGoldenKeys(t *testing.T) {
 	p := part{id: 3, created: 1790000000123, firstSeq: 17, docs: 5, bytes: 900, counted: 21, traces: 2,
 		starts: span{-1, 2}, changes: span{1790000000000, 1790000000001}, ends: noSpan}
-	mark := rolledMark{w: 21, put: 9, held: []heldMark{{someID, 20}}}
+	mark := rolledMark{w: 21, put: 9, seconds: 1789992780, held: []heldMark{{someID, 20}}}
+	block := termBlock{rows: 7, visible: -2, cut: true, starts: span{-1, 2}, lastSeq: 150, added: 1, filter: newFilter(1), listed: appendTerms(nil, []trace.Term{5, 7})}
+	setTerm(block.filter, 0x0123456789abcdef)
+	cell := servicegraph.Key{From: servicegraph.Node{Kind: servicegraph.KindReported}}
+	cell.From.Name = "ab"
 	const id = "5a3e0001a0a1a2a3a4a5a6a7a8a9aaab"
 	for _, c := range []struct {
 		name string
@@ -32,9 +39,15 @@ func TestGoldenKeys(t *testing.T) {
 		{"E", appendIndexKey(nil, tagChange, 3, 1790000000001, someID), "45" + "0003" + "800001a0c4506c01" + id},
 		{"V", appendIndexKey(nil, tagEnd, 3, 29833333, someID), "56" + "0003" + "8000000001c73875" + id},
 		{"L", appendLinkKey(nil, 3, someID), "4c" + "0003" + id},
+		{"E and V value", (&rowKeys{start: 1, flags: rowCut | rowHidden}).indexValue(nil), "8000000000000001" + "06"},
+		{"B", appendPlaceKey(nil, tagTerms, 3, place{1, someID}), "42" + "0003" + "8000000000000001" + id},
+		{"B of the last block", appendPlaceKey(nil, tagTerms, 3, lastPlace), "42" + "0003" + "ffffffffffffffff" + "ffffffffffffffffffffffffffffffff"},
+		{"B value", block.append(nil), "01" + "01" + "0e" + "03" + "ffffffffffffffff" + "0000000000000002" + "9601" + "01" + "01" + "2142000084100000" + "0000000000000005" + "0000000000000007"},
+		{"G", appendCellKey(bucketRef{3, tierHour, 1789992000, tracestore.GroupRef{Group: 7, Version: 2}}, cell.AppendBinary(nil)),
+			"47" + "0003" + "02" + "800000006ab11c40" + "00000007" + "00000002" + "01" + "02" + "6162" + "00" + "00"},
 		{"Q", appendLetterKey(nil, 258), "51" + "0000000000000102"},
 		{"W", rolledKey, "57"},
-		{"W value", mark.append(nil), "01" + "0000000000000015" + "0000000000000009" + id + "0000000000000014"},
+		{"W value", mark.append(nil), "02" + "0000000000000015" + "0000000000000009" + "000000006ab11f4c" + id + "0000000000000014"},
 		{"M of the format", formatKey, "4d46"},
 		{"M of a part", appendPartKey(nil, 3), "4d50" + "0003"},
 		{"M value of a part", p.append(nil), "01" + "000001a0c4506c7b" + "0000000000000011" + "0000000000000005" + "0000000000000384" +
@@ -50,7 +63,7 @@ func TestGoldenKeys(t *testing.T) {
 		t.Errorf("part read back: %+v, %v; want %+v", back, err, p)
 	}
 	m, err := decodeRolled(mark.append(nil))
-	if err != nil || m.w != mark.w || m.put != mark.put || !slices.Equal(m.held, mark.held) {
+	if err != nil || m.w != mark.w || m.put != mark.put || m.seconds != mark.seconds || !slices.Equal(m.held, mark.held) {
 		t.Errorf("mark read back: %+v, %v; want %+v", m, err, mark)
 	}
 }
@@ -87,9 +100,14 @@ func TestKeysReadBack(t *testing.T) {
 // the prefixes that Bloom filters know obey the rules of Pebble's comparer.
 func TestKeyOrder(t *testing.T) {
 	low, high := segment.TraceID{1}, segment.TraceID{2}
+	ref := tracestore.GroupRef{Group: 1}
 	ordered := [][]byte{
+		appendPlaceKey(nil, tagTerms, 0, place{5, high}), appendPlaceKey(nil, tagTerms, 0, lastPlace), appendPlaceKey(nil, tagTerms, 1, place{-5, low}),
 		appendDocKey(nil, 0, 9), appendDocKey(nil, 0, 256), appendDocKey(nil, 1, 1),
 		appendIndexKey(nil, tagChange, 0, -5, high), appendIndexKey(nil, tagChange, 0, 5, low),
+		appendCellKey(bucketRef{0, tierSecond, 60, ref}, []byte{1}), appendCellKey(bucketRef{0, tierMinute, 0, ref}, []byte{1}),
+		appendCellKey(bucketRef{0, tierMinute, 60, tracestore.GroupRef{}}, []byte{2}), appendCellKey(bucketRef{0, tierMinute, 60, ref}, []byte{1}),
+		appendCellKey(bucketRef{1, tierSecond, -1, ref}, []byte{1}),
 		appendLinkKey(nil, 0, low),
 		formatKey, appendPartKey(nil, 0), appendPartKey(nil, 256),
 		appendLetterKey(nil, 1), appendLetterKey(nil, 256),

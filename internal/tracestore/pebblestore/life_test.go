@@ -397,7 +397,7 @@ func TestRandomHistories(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, round))
 		clock := &testClock{}
 		clock.ms.Store(1_790_000_000_000)
-		cfg := Config{Dir: "data", FS: vfs.NewMem(), Retention: 64 * time.Second, Now: clock.now}
+		cfg := Config{Dir: "data", FS: vfs.NewMem(), Retention: 64 * time.Second, Now: clock.now, blockRows: 1 + rng.Int64N(10), Groups: someGroups}
 		s, err := Open(cfg)
 		if err != nil {
 			t.Fatal(err)

@@ -16,6 +16,12 @@ type metrics struct {
 	rollSeconds      prometheus.Histogram
 	rolledTraces     prometheus.Counter
 	reloads          prometheus.Counter
+	cellsChanged     prometheus.Counter
+	graphCells       prometheus.Counter
+	blocksRead       prometheus.Counter
+	blocksSkipped    prometheus.Counter
+	rowsSkipped      prometheus.Counter
+	blocksDivided    prometheus.Counter
 	partsRemoved     *prometheus.CounterVec
 	flushes          prometheus.Counter
 	compactions      prometheus.Counter
@@ -51,6 +57,12 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, []prometheus.Col
 		rollSeconds:      seconds("roller_seconds", "Time of one step of the roller."),
 		rolledTraces:     counter("roller_traces_total", "Traces whose row the roller wrote."),
 		reloads:          counter("roller_reloads_total", "Traces whose earlier documents the roller read again."),
+		cellsChanged:     counter("graph_changes_total", "Changes of cells of the service graph that the roller wrote."),
+		graphCells:       counter("graph_cells_read_total", "Cells of the service graph that were read for answers."),
+		blocksRead:       counter("term_blocks_read_total", "Filters of the terms of neighbouring rows that scans asked."),
+		blocksSkipped:    counter("term_blocks_skipped_total", "Of them, those of which no row could match: their rows were not read."),
+		rowsSkipped:      counter("scan_rows_skipped_total", "Rows that scans left out because they could not match."),
+		blocksDivided:    counter("term_blocks_divided_total", "Blocks of terms that had too many rows and were divided."),
 		partsRemoved:     byLabel("parts_removed_total", "Parts removed by reason: age or budget.", "reason"),
 		flushes:          counter("flushes_total", "Flushes of memory to files."),
 		compactions:      counter("compactions_total", "Compactions of files."),
@@ -62,7 +74,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, []prometheus.Col
 	}
 	collectors := []prometheus.Collector{
 		m.commits, m.commitSeconds, m.syncSeconds, m.documents, m.documentBytes, m.blockBytes, m.refused, m.rollSeconds,
-		m.rolledTraces, m.reloads, m.partsRemoved, m.flushes, m.compactions, m.backgroundErrors, m.corruptions, m.reopens,
+		m.rolledTraces, m.reloads, m.cellsChanged, m.graphCells, m.blocksRead, m.blocksSkipped, m.rowsSkipped, m.blocksDivided, m.partsRemoved, m.flushes, m.compactions, m.backgroundErrors, m.corruptions, m.reopens,
 		m.unparsable, m.lettersDropped,
 	}
 	gauge := func(name, help string, f func() float64) {

@@ -26,7 +26,7 @@ const FormatVersion = 1
 
 // viewVersion numbers how views are derived from documents. A folder whose
 // views were derived in another way has them made again when it is opened.
-const viewVersion = 1
+const viewVersion = 3
 
 // Config sets up a Store.
 type Config struct {
@@ -40,6 +40,13 @@ type Config struct {
 	Logger     *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: no metrics
 	Now        func() time.Time      // nil: time.Now
+
+	// Groups returns the versions of groups by which traces are filed, nil: there
+	// are none. It is called often, by one goroutine at a time; what it returned
+	// must not be changed.
+	Groups func() []tracestore.Group
+
+	blockRows int64 // of a block of terms; tests have less in them
 }
 
 const (
@@ -81,6 +88,9 @@ type Store struct {
 	}
 	queue chan *write
 
+	// stepping is full while views are derived, or BetweenSteps runs.
+	stepping chan struct{}
+
 	closing  chan struct{} // closed by Close
 	closed   chan struct{} // closed when all is done
 	closeErr error         // set before closed
@@ -117,15 +127,19 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.blockRows == 0 {
+		cfg.blockRows = blockRows
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	s := &Store{
-		cfg:     cfg,
-		log:     cfg.Logger.With(slog.String("component", "store")),
-		queue:   make(chan *write, queueLength),
-		closing: make(chan struct{}),
-		closed:  make(chan struct{}),
+		cfg:      cfg,
+		log:      cfg.Logger.With(slog.String("component", "store")),
+		queue:    make(chan *write, queueLength),
+		stepping: make(chan struct{}, 1),
+		closing:  make(chan struct{}),
+		closed:   make(chan struct{}),
 	}
 	s.metrics, s.collected = newMetrics(nil, s)
 	s.fs = vfs.OnDiskFull(cfg.FS, s.freeBallast)

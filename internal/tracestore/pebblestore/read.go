@@ -236,14 +236,13 @@ func before(waiting []tailDoc, last uint64) uint64 {
 	return last
 }
 
-// assemble builds the row of a trace from its documents with seq <= asOf; nil
-// when there are none. waiting are those in the tail.
-func (s *Store) assemble(r *reading, it *pebble.Iterator, id segment.TraceID, waiting []tailDoc, asOf uint64) (*trace.Row, error) {
-	var docs []trace.Document
+// documentsOf returns the documents of a trace with seq <= asOf. waiting are those
+// in the tail; kept says how many come before them.
+func (s *Store) documentsOf(r *reading, it *pebble.Iterator, id segment.TraceID, waiting []tailDoc, asOf uint64) (docs []trace.Document, kept int, err error) {
 	if s.filter.has(id) {
 		refs, err := findDocs(r.inst, it, r.parts, id, before(waiting, min(asOf, r.w)))
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		err = readDocs(s, r.inst, it, refs, func(d *blockDoc) error {
 			if td, ok := s.parse(d); ok {
@@ -252,16 +251,14 @@ func (s *Store) assemble(r *reading, it *pebble.Iterator, id segment.TraceID, wa
 			return nil
 		})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
+	kept = len(docs)
 	for i := range waiting {
 		if waiting[i].Seq <= asOf {
 			docs = append(docs, waiting[i].Document)
 		}
 	}
-	if len(docs) == 0 {
-		return nil, nil
-	}
-	return trace.AssembleRow(id, docs), nil
+	return docs, kept, nil
 }

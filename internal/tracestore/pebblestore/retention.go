@@ -127,6 +127,10 @@ func (r *roller) removeOldest(reason string) error {
 	if err := r.step(true); err != nil {
 		return err
 	}
+	return r.alone(func() error { return r.takeOldest(reason) })
+}
+
+func (r *roller) takeOldest(reason string) error {
 	list := r.s.parts.copy()
 	if len(list) < 2 || list[1].firstSeq > r.w+1 {
 		return nil // the next part was only just begun
@@ -153,10 +157,10 @@ func (r *roller) removeOldest(reason string) error {
 		if len(it.open.docs) == 0 {
 			continue
 		}
+		it.docs, it.link, it.fresh = nil, it.open.linked, false
 		if err := r.row(it, now); err != nil {
 			return err
 		}
-		it.docs, it.link, it.fresh = nil, it.open.linked, false
 		kept = append(kept, it)
 	}
 	b := r.inst.db.NewBatch()
@@ -166,7 +170,10 @@ func (r *roller) removeOldest(reason string) error {
 		must(b.DeleteRange(lower, upper, nil))
 	}
 	must(b.Delete(appendPartKey(nil, gone.id), nil))
-	r.write(b, kept)
+	r.near.forget(gone.id)
+	if err := r.write(b, kept); err != nil {
+		return err
+	}
 	if err := r.inst.apply(b, false); err != nil {
 		return err
 	}
@@ -188,8 +195,12 @@ func (r *roller) removeOldest(reason string) error {
 	return nil
 }
 
-// partTags are the tags of the keys that go with their part.
-var partTags = []byte{tagDocs, tagTrace, tagRow, tagChange, tagEnd, tagLink}
+var (
+	// viewTags are the tags of the keys of views.
+	viewTags = []byte{tagTerms, tagChange, tagGraph, tagLink, tagRow, tagEnd}
+	// partTags are the tags of the keys that go with their part: all of these.
+	partTags = append([]byte{tagDocs, tagTrace}, viewTags...)
+)
 
 // linked returns the traces that are at home in a part and have documents beyond it.
 func (r *roller) linked(part uint16) ([]segment.TraceID, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/roentgen-io/roentgen/internal/servicegraph"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/segment"
@@ -27,6 +28,8 @@ const (
 	largeInterval = 2 * time.Second
 	// openBytes bounds the traces that are kept parsed because more of them is to come.
 	openBytes = 24 << 20
+	// termBytes is what a term of an open trace takes.
+	termBytes = 8
 	// reloadDocs bounds how many documents are read again at a time.
 	reloadDocs = 20_000
 )
@@ -48,6 +51,12 @@ type rowKeys struct {
 	start   int64
 	changed int64
 	minutes []int64 // end minutes but that of the start: those are in V
+	flags   byte
+}
+
+// indexValue appends the value of an E or V key.
+func (k *rowKeys) indexValue(dst []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(dst, ordered(k.start)), k.flags)
 }
 
 const minute = int64(time.Minute)
@@ -68,25 +77,43 @@ func ceilDiv(a, b int64) int64 {
 	return q
 }
 
-// endsAtStart in the first byte of an S value tells that the minute of the start
-// is an end minute, for which there is no key in V.
-const endsAtStart = 1
+// Flags of a row, in the first byte of its S value and the last of its E and V
+// values: what must be known of a row without reading it.
+const (
+	// rowEndsAtStart tells that the minute of the start is an end minute, for
+	// which there is no key in V.
+	rowEndsAtStart = 1 << iota
+	rowHidden      // OrphanOnly: summaries do not count it
+	rowCut         // Cut
+	rowSeveralEnds // there is more than one end minute
+	rowFlagsEnd
+)
 
-// keysOf returns the keys of a row, and the first byte of its value.
-func keysOf(row *trace.Row) (k rowKeys, flags byte) {
-	k = rowKeys{start: row.Start, changed: row.Changed}
+// keysOf returns the keys of a row.
+func keysOf(row *trace.Row) rowKeys {
+	k := rowKeys{start: row.Start, changed: row.Changed}
+	if row.OrphanOnly {
+		k.flags |= rowHidden
+	}
+	if row.Cut {
+		k.flags |= rowCut
+	}
+	if len(row.Ends) > 1 {
+		k.flags |= rowSeveralEnds
+	}
 	at := floorDiv(row.Start, minute)
 	if len(row.Ends) == 1 && row.Ends[0] == at {
-		return k, endsAtStart // the usual case
+		k.flags |= rowEndsAtStart // the usual case
+		return k
 	}
 	for _, m := range row.Ends {
 		if m == at {
-			flags |= endsAtStart
+			k.flags |= rowEndsAtStart
 		} else {
 			k.minutes = append(k.minutes, m)
 		}
 	}
-	return k, flags
+	return k
 }
 
 // openTrace is a trace as of W, kept because documents often follow soon.
@@ -96,8 +123,11 @@ type openTrace struct {
 	hasRow bool
 	linked bool // an L key says that documents lie beyond the home part
 	keys   rowKeys
+	terms  []trace.Term
 	docs   []trace.Document
 	bytes  int64
+
+	lastSeq uint64 // of the row
 
 	entities int
 
@@ -158,23 +188,32 @@ func (o *openTraces) put(t *openTrace) {
 
 // roller derives the views. One goroutine uses it.
 type roller struct {
-	s    *Store
-	inst *instance
-	w    uint64
-	put  uint64 // a put number that all later ones exceed
-	open openTraces
-	big  map[segment.TraceID]time.Time // when large traces were rolled last
-	wake chan struct{}
+	s       *Store
+	inst    *instance
+	w       uint64
+	put     uint64 // a put number that all later ones exceed
+	seconds int64  // from this second on, cells of seconds are kept
+	open    openTraces
+	near    *neighbours
+	big     map[segment.TraceID]time.Time // when large traces were rolled last
+	wake    chan struct{}
 
 	housekeeping time.Time
 	reclaim      reclaim
 	removed      []removedPart
 	reclaiming   chan struct{} // closed when the compaction that reclaims room has ended, nil: none runs
 
+	// graph is what the step at hand adds to the graph, by the groups as they were
+	// when it began.
+	graph  graphChanges
+	groups []tracestore.Group
+
 	// scratch space
-	work  []*rollItem
-	key   []byte
-	arena []byte
+	before, after         []servicegraph.Contribution
+	refsBefore, refsAfter []tracestore.GroupRef
+	work                  []*rollItem
+	key                   []byte
+	arena                 []byte
 }
 
 // rollItem is a trace in a step.
@@ -192,12 +231,15 @@ type rollItem struct {
 }
 
 func newRoller(s *Store, inst *instance, mark rolledMark) *roller {
-	return &roller{
-		s: s, inst: inst, w: mark.w, put: mark.put,
-		open: openTraces{byID: make(map[segment.TraceID]*openTrace)},
-		big:  make(map[segment.TraceID]time.Time),
-		wake: make(chan struct{}, 1),
+	r := &roller{
+		s: s, inst: inst, w: mark.w, put: mark.put, seconds: mark.seconds,
+		open:  openTraces{byID: make(map[segment.TraceID]*openTrace)},
+		graph: make(graphChanges),
+		big:   make(map[segment.TraceID]time.Time),
+		wake:  make(chan struct{}, 1),
 	}
+	r.near = newNeighbours(inst, &r.open, s.cfg.blockRows, s.metrics.blocksDivided)
+	return r
 }
 
 // run takes steps until the instance fails or, after a last one, stop is closed.
@@ -231,7 +273,7 @@ func (r *roller) run(stop <-chan struct{}) {
 
 // show makes the state of Pebble, in which the views hold everything up to w, what readers see.
 func (r *roller) show(w uint64, held traceMap) error {
-	v := &view{inst: r.inst, snap: r.inst.db.NewSnapshot(), w: w, parts: r.s.parts.copy(), wake: r.wake}
+	v := &view{inst: r.inst, snap: r.inst.db.NewSnapshot(), w: w, seconds: r.seconds, parts: r.s.parts.copy(), wake: r.wake}
 	v.refs.Store(1)
 	if err := r.inst.err(); err != nil {
 		v.release()
@@ -246,12 +288,22 @@ func (r *roller) show(w uint64, held traceMap) error {
 // A step that fails leaves the tail and the open traces half-way, so it ends the
 // instance, whoever asked for it: the next one reads the tail again.
 func (r *roller) step(force bool) error {
-	err := r.takeStep(force)
+	err := r.alone(func() error { return r.takeStep(force) })
 	if err != nil && r.inst.err() == nil {
 		r.s.log.Error("views could not be derived", "err", err)
 		r.inst.fail(err)
 	}
 	return err
+}
+
+// alone runs fn, which derives views, while nobody changes the groups.
+func (r *roller) alone(fn func() error) error {
+	r.s.stepping <- struct{}{}
+	defer func() { <-r.s.stepping }()
+	if r.s.cfg.Groups != nil {
+		r.groups = r.s.cfg.Groups()
+	}
+	return fn()
 }
 
 func (r *roller) takeStep(force bool) error {
@@ -312,18 +364,25 @@ func (r *roller) takeStep(force bool) error {
 	if err != nil {
 		return err
 	}
-	r.write(b, r.work)
+	r.forgetSeconds(b)
+	if err := r.write(b, r.work); err != nil {
+		return err
+	}
 	r.s.history.add(r.work, n)
+	mark.seconds = r.seconds
 	must(b.Set(rolledKey, mark.append(nil), nil))
 	if err := r.inst.apply(b, false); err != nil {
+		return err
+	}
+	for _, it := range r.work {
+		r.open.put(it.open)
+	}
+	if err := r.near.divide(); err != nil {
 		return err
 	}
 	r.s.pending.tail.Add(-bytes) // before those who wait for the view wake up
 	if err := r.show(n, hold); err != nil {
 		return err
-	}
-	for _, it := range r.work {
-		r.open.put(it.open)
 	}
 	r.s.metrics.rolledTraces.Add(float64(len(r.work)))
 	r.s.metrics.rollSeconds.Observe(time.Since(begun).Seconds())
@@ -384,12 +443,15 @@ func (r *roller) rows(work []*rollItem, n uint64) (bytes int64, err error) {
 // row assembles the row of an item's open trace.
 func (r *roller) row(it *rollItem, now time.Time) error {
 	o := it.open
-	it.row = trace.AssembleRow(it.id, o.docs)
-	var flags byte
-	o.keys, flags = keysOf(it.row)
-	o.hasRow = true
+	t := trace.AssembleBrief(it.id, o.docs)
+	it.row = t.Row()
+	r.contribute(it, t, o.docs[:len(o.docs)-len(it.docs)])
+	o.keys, o.hasRow, o.lastSeq = keysOf(it.row), true, it.row.LastSeq
+	o.bytes -= termBytes * int64(len(o.terms))
+	o.terms = it.row.AppendTerms(o.terms[:0])
+	o.bytes += termBytes * int64(len(o.terms))
 	from := len(r.arena)
-	arena, err := it.row.AppendBinary(append(r.arena, flags))
+	arena, err := it.row.AppendBinary(append(r.arena, o.keys.flags))
 	if err != nil {
 		return fmt.Errorf("row of trace %s: %w", it.id, err)
 	}
@@ -495,8 +557,8 @@ func (r *roller) restore(o *openTrace, list []part) {
 	if len(o.docs) == 0 {
 		return
 	}
-	o.keys, _ = keysOf(trace.AssembleRow(o.id, o.docs))
-	o.hasRow = true
+	row := trace.AssembleRow(o.id, o.docs)
+	o.keys, o.hasRow, o.lastSeq = keysOf(row), true, row.LastSeq
 	first, _ := partOf(list, o.docs[0].Seq)
 	last, _ := partOf(list, o.docs[len(o.docs)-1].Seq)
 	o.home = list[max(first, 0)].id
@@ -505,28 +567,39 @@ func (r *roller) restore(o *openTrace, list []part) {
 
 // write adds the changes of the views to a batch, kind by kind, so that keys
 // come in order and are quick to insert.
-func (r *roller) write(b *pebble.Batch, work []*rollItem) {
+func (r *roller) write(b *pebble.Batch, work []*rollItem) error {
 	for _, it := range work {
 		o := it.open
-		if it.had && it.old.start != o.keys.start {
-			r.key = appendIndexKey(r.key[:0], tagRow, o.home, it.old.start, it.id)
-			must(b.Delete(r.key, nil))
+		at, was := place{o.keys.start, it.id}, place{it.old.start, it.id}
+		moved := it.had && at != was
+		if moved {
+			must(b.Delete(r.placeKey(o.home, was), nil))
+			if err := r.near.remove(o.home, was, it.old.flags&rowHidden == 0); err != nil {
+				return err
+			}
 		}
-		r.key = appendIndexKey(r.key[:0], tagRow, o.home, o.keys.start, it.id)
-		must(b.Set(r.key, r.arena[it.value[0]:it.value[1]], nil))
+		must(b.Set(r.placeKey(o.home, at), r.arena[it.value[0]:it.value[1]], nil))
+		if err := r.near.add(o.home, at, it.row, o.terms, it.had && !moved, it.old.flags&rowHidden == 0); err != nil {
+			return err
+		}
 	}
-	var start [8]byte
+	if err := r.near.write(b); err != nil {
+		return err
+	}
+	r.s.metrics.cellsChanged.Add(float64(r.graph.write(b, r.seconds)))
+	clear(r.graph)
+	var value [9]byte
 	for _, it := range work {
 		o := it.open
-		moved := !it.had || it.old.start != o.keys.start
-		binary.BigEndian.PutUint64(start[:], ordered(o.keys.start))
+		renew := !it.had || it.old.start != o.keys.start || it.old.flags != o.keys.flags
+		index := o.keys.indexValue(value[:0])
 		if it.had && it.old.changed != o.keys.changed {
 			r.key = appendIndexKey(r.key[:0], tagChange, o.home, it.old.changed, it.id)
 			must(b.Delete(r.key, nil))
 		}
-		if moved || it.old.changed != o.keys.changed {
+		if renew || it.old.changed != o.keys.changed {
 			r.key = appendIndexKey(r.key[:0], tagChange, o.home, o.keys.changed, it.id)
-			must(b.Set(r.key, start[:], nil))
+			must(b.Set(r.key, index, nil))
 		}
 		for _, m := range it.old.minutes {
 			if it.had && !slices.Contains(o.keys.minutes, m) {
@@ -535,9 +608,9 @@ func (r *roller) write(b *pebble.Batch, work []*rollItem) {
 			}
 		}
 		for _, m := range o.keys.minutes {
-			if moved || !slices.Contains(it.old.minutes, m) {
+			if renew || !slices.Contains(it.old.minutes, m) {
 				r.key = appendIndexKey(r.key[:0], tagEnd, o.home, m, it.id)
-				must(b.Set(r.key, start[:], nil))
+				must(b.Set(r.key, index, nil))
 			}
 		}
 		if it.link {
@@ -580,6 +653,12 @@ func (r *roller) write(b *pebble.Batch, work []*rollItem) {
 			must(b.Set(appendPartKey(nil, p.id), p.append(nil), nil))
 		})
 	}
+	return nil
+}
+
+func (r *roller) placeKey(part uint16, at place) []byte {
+	r.key = appendPlaceKey(r.key[:0], tagRow, part, at)
+	return r.key
 }
 
 // fillFilter puts the ids of all stored traces into the filter. Until that is

@@ -80,8 +80,10 @@ type scanner struct {
 	tail   map[segment.TraceID][]tailDoc // traces with documents in the tail by asOf
 	held   map[segment.TraceID]uint64    // of traces put off, the first seq that is not in their row
 	extra  []tracestore.Cursor           // positions of assembled rows, next first
-	docs   *pebble.Iterator              // for documents
-	rows   *pebble.Iterator              // for rows of other indexes
+	reader trace.RowReader
+	docs   *pebble.Iterator // for documents
+	rows   *pebble.Iterator // for rows of other indexes
+	narrow narrowing
 	done   bool
 	looked int
 }
@@ -111,7 +113,7 @@ func (s *Store) Scan(ctx context.Context, scan tracestore.Scan, fn func(c traces
 		return nil
 	}
 	defer func() {
-		for _, it := range []*pebble.Iterator{x.docs, x.rows} {
+		for _, it := range []*pebble.Iterator{x.docs, x.rows, x.narrow.it} {
 			if it != nil {
 				_ = it.Close() // errors showed where it was used
 			}
@@ -122,6 +124,11 @@ func (s *Store) Scan(ctx context.Context, scan tracestore.Scan, fn func(c traces
 	}
 	if x.rows, err = x.r.snap.NewIter(nil); err != nil {
 		return x.r.inst.readError("scan", err)
+	}
+	if len(scan.Need) > 0 {
+		if x.narrow.it, err = x.r.snap.NewIter(nil); err != nil {
+			return x.r.inst.readError("scan", err)
+		}
 	}
 	if err := x.findExtra(); err != nil {
 		return err
@@ -179,11 +186,14 @@ func (x *scanner) findExtra() error {
 		if err := x.check(); err != nil {
 			return err
 		}
-		row, err := x.s.assemble(x.r, x.docs, id, waiting, x.asOf)
-		if err != nil || row == nil {
+		docs, kept, err := x.s.documentsOf(x.r, x.docs, id, waiting, x.asOf)
+		if err != nil || len(docs) == 0 {
 			return err
 		}
-		x.addExtra(row.ID, row)
+		x.addExtra(id, trace.AssembleRow(id, docs))
+		if x.narrow.it != nil && len(waiting) > 0 && kept > 0 {
+			x.narrow.stale(x.r.parts, trace.AssembleRow(id, docs[:kept]))
+		}
 		return nil
 	}
 	for id, docs := range x.tail {
@@ -336,12 +346,12 @@ func (x *scanner) give(c tracestore.Cursor, row *trace.Row) {
 func (x *scanner) giveExtra() error {
 	c := x.extra[0]
 	x.extra = x.extra[1:]
-	row, err := x.s.assemble(x.r, x.docs, c.ID, x.tail[c.ID], x.asOf)
+	docs, _, err := x.s.documentsOf(x.r, x.docs, c.ID, x.tail[c.ID], x.asOf)
 	if err != nil {
 		return err
 	}
-	if row != nil {
-		x.give(c, row)
+	if len(docs) > 0 {
+		x.give(c, trace.AssembleRow(c.ID, docs))
 	}
 	return nil
 }
@@ -351,8 +361,15 @@ func (x *scanner) usable(key, value []byte) (*trace.Row, bool, error) {
 	if len(value) < 1 {
 		return nil, false, corrupt(key, fmt.Errorf("a row of no bytes"))
 	}
-	row := new(trace.Row)
-	if err := row.UnmarshalBinary(value[1:]); err != nil {
+	var row *trace.Row
+	var err error
+	if x.scan.Reuse {
+		row, err = x.reader.Read(value[1:])
+	} else {
+		row = new(trace.Row)
+		err = row.UnmarshalBinary(value[1:])
+	}
+	if err != nil {
 		return nil, false, corrupt(key, err)
 	}
 	return row, row.LastSeq <= x.asOf, nil
@@ -380,6 +397,9 @@ type source struct {
 	part uint16
 	it   *pebble.Iterator
 	at   tracestore.Cursor
+
+	block *termDecision // that the row at hand lies in; nil: not asked yet
+	whole bool          // no row of the block was passed yet
 }
 
 func (x *scanner) sourceError(src *source) error {
@@ -471,31 +491,34 @@ func (x *scanner) byTime() (err error) {
 		if err := x.check(); err != nil {
 			return err
 		}
-		if _, waiting := x.tail[next.at.ID]; !waiting {
-			value, err := next.it.ValueAndErr()
-			if err != nil {
-				return x.r.inst.readError("scan", err)
-			}
-			var row *trace.Row
-			var ok bool
-			if tag == tagRow {
-				row, ok, err = x.usable(next.it.Key(), value)
-			} else if len(value) != 8 {
-				err = corrupt(next.it.Key(), fmt.Errorf("value of %d bytes", len(value)))
-			} else {
-				row, ok, err = x.rowAt(next.part, unordered(binary.BigEndian.Uint64(value)), next.at.ID)
-			}
+		ok := false
+		if x.narrow.it != nil && tag == tagRow {
+			jumped, more, err := x.jump(next, sources)
 			if err != nil {
 				return err
 			}
-			if ok {
-				x.give(next.at, row)
+			ok = more
+			if jumped && more {
+				if err := next.load(); err != nil {
+					return err
+				}
+				continue
+			} else if !jumped {
+				if err := x.giveNext(next, tag); err != nil {
+					return err
+				}
+				ok = !x.done && next.it.Prev()
 			}
+		} else {
+			if err := x.giveNext(next, tag); err != nil {
+				return err
+			}
+			ok = !x.done && next.it.Prev()
 		}
 		if x.done {
 			return nil
 		}
-		if next.it.Prev() {
+		if ok {
 			if err := next.load(); err != nil {
 				return err
 			}
@@ -511,11 +534,45 @@ func (x *scanner) byTime() (err error) {
 	return nil
 }
 
+// giveNext hands over the row at a source of byTime, or leaves it out.
+func (x *scanner) giveNext(src *source, tag byte) error {
+	if _, waiting := x.tail[src.at.ID]; waiting {
+		return nil
+	}
+	value, err := src.it.ValueAndErr()
+	if err != nil {
+		return x.r.inst.readError("scan", err)
+	}
+	e := ending{id: src.at.ID, part: src.part, start: src.at.Time}
+	if tag == tagChange {
+		if e.start, e.flags, err = decodeIndexValue(src.it.Key(), value); err != nil {
+			return err
+		}
+	} else if len(value) > 0 {
+		e.flags = value[0]
+	}
+	if lacks, err := x.leftOut(src, &e); lacks || err != nil {
+		return err
+	}
+	var row *trace.Row
+	var ok bool
+	if tag == tagRow {
+		row, ok, err = x.usable(src.it.Key(), value)
+	} else {
+		row, ok, err = x.rowAt(e.part, e.start, e.id)
+	}
+	if ok && err == nil {
+		x.give(src.at, row)
+	}
+	return err
+}
+
 // ending is a trace that may end in a minute.
 type ending struct {
 	id    segment.TraceID
 	part  uint16
 	start int64
+	flags byte // of its row
 	extra bool // to be assembled
 }
 
@@ -550,7 +607,7 @@ func (l *endingList) add(e ending) {
 // Within a minute the order is by id, the rows' by start: so a minute is
 // taken as a whole, in portions when it is large.
 func (x *scanner) byMinute() error {
-	type sources struct{ ends, rows *source }
+	type sources struct{ ends, rows *minuteSource }
 	var all []*sources
 	defer func() {
 		for _, p := range all {
@@ -559,13 +616,13 @@ func (x *scanner) byMinute() error {
 		}
 	}()
 	for _, p := range x.r.parts {
-		open := func(tag byte) (*source, error) {
+		open := func(tag byte) (*minuteSource, error) {
 			lower, upper := partSpan(tag, p.id)
 			it, err := x.r.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 			if err != nil {
 				return nil, x.r.inst.readError("scan", err)
 			}
-			return &source{part: p.id, it: it}, nil
+			return &minuteSource{source: source{part: p.id, it: it}, tag: tag, moved: true}, nil
 		}
 		lo, _ := minuteStart(x.win.lo)
 		_, hi := minuteStart(x.win.hi)
@@ -596,22 +653,13 @@ func (x *scanner) byMinute() error {
 			m, found = x.extra[0].Time, true
 		}
 		for _, p := range all {
-			if p.ends.it.SeekLT(afterMinute(tagEnd, p.ends.part, bound.Time)) {
-				if err := p.ends.load(); err != nil {
+			for _, src := range []*minuteSource{p.ends, p.rows} {
+				if err := x.seekMinute(src, bound.Time); err != nil {
 					return err
 				}
-				m, found = max(m, p.ends.at.Time), true
-			} else if err := x.sourceError(p.ends); err != nil {
-				return err
-			}
-			_, last := minuteStart(bound.Time)
-			if p.rows.it.SeekLT(afterNano(p.rows.part, last)) {
-				if err := p.rows.load(); err != nil {
-					return err
+				if !src.done {
+					m, found = max(m, src.minute), true
 				}
-				m, found = max(m, floorDiv(p.rows.at.Time, minute)), true
-			} else if err := x.sourceError(p.rows); err != nil {
-				return err
 			}
 		}
 		if !found || m < x.win.lo {
@@ -639,11 +687,17 @@ func (x *scanner) byMinute() error {
 			floor = x.extra[endingsAtOnce-1].ID
 		}
 		for _, p := range all {
-			if err := x.endsIn(p.ends, m, below, &list, &floor); err != nil {
-				return err
+			if !p.ends.done && p.ends.minute == m {
+				p.ends.moved = true
+				if err := x.endsIn(&p.ends.source, m, below, &list, &floor); err != nil {
+					return err
+				}
 			}
-			if err := x.rowsIn(p.rows, m, below, &list); err != nil {
-				return err
+			if !p.rows.done && p.rows.minute == m {
+				p.rows.moved = true
+				if err := x.rowsIn(&p.rows.source, m, below, &list); err != nil {
+					return err
+				}
 			}
 		}
 		list.sort()
@@ -669,6 +723,42 @@ func (x *scanner) byMinute() error {
 			return nil
 		}
 		bound, whole = tracestore.Cursor{Time: m - 1, ID: maxID}, true
+	}
+	return nil
+}
+
+// minuteSource is a source of byMinute: V or S keys of a part.
+type minuteSource struct {
+	source
+	tag    byte
+	minute int64 // of the latest key up to the bound
+	done   bool  // there is none, nor will there be
+	moved  bool  // the iterator does not stand there any more
+}
+
+// seekMinute finds the latest key in a minute up to bound, which only goes down.
+func (x *scanner) seekMinute(src *minuteSource, bound int64) error {
+	if src.done || !src.moved && src.minute <= bound {
+		return nil
+	}
+	var key []byte
+	if src.tag == tagEnd {
+		key = afterMinute(tagEnd, src.part, bound)
+	} else {
+		_, last := minuteStart(bound)
+		key = afterNano(src.part, last)
+	}
+	src.moved = false
+	if !src.it.SeekLT(key) {
+		src.done = true
+		return x.sourceError(&src.source)
+	}
+	if err := src.load(); err != nil {
+		return err
+	}
+	src.minute = src.at.Time
+	if src.tag == tagRow {
+		src.minute = floorDiv(src.at.Time, minute)
 	}
 	return nil
 }
@@ -701,10 +791,11 @@ func (x *scanner) endsIn(src *source, m int64, below func(segment.TraceID) bool,
 		if err != nil {
 			return x.r.inst.readError("scan", err)
 		}
-		if len(value) != 8 {
-			return corrupt(src.it.Key(), fmt.Errorf("value of %d bytes", len(value)))
+		e := ending{id: src.at.ID, part: src.part}
+		if e.start, e.flags, err = decodeIndexValue(src.it.Key(), value); err != nil {
+			return err
 		}
-		list.add(ending{id: src.at.ID, part: src.part, start: unordered(binary.BigEndian.Uint64(value))})
+		list.add(e)
 	}
 	return x.sourceError(src)
 }
@@ -730,8 +821,8 @@ func (x *scanner) rowsIn(src *source, m int64, below func(segment.TraceID) bool,
 		if err != nil {
 			return x.r.inst.readError("scan", err)
 		}
-		if len(value) > 0 && value[0]&endsAtStart != 0 {
-			list.add(ending{id: src.at.ID, part: src.part, start: src.at.Time})
+		if len(value) > 0 && value[0]&rowEndsAtStart != 0 {
+			list.add(ending{id: src.at.ID, part: src.part, start: src.at.Time, flags: value[0]})
 		}
 	}
 	return x.sourceError(src)
@@ -751,14 +842,34 @@ func (x *scanner) giveEnding(e *ending, m int64) error {
 	if _, waiting := x.tail[e.id]; waiting {
 		return nil
 	}
+	lacks, err := x.lacks(e)
+	if err != nil {
+		return err
+	}
+	if lacks != nil && (e.flags&rowHidden != 0 || e.flags&rowSeveralEnds == 0 && lacks.lastSeq <= x.asOf) {
+		x.skip(e.flags)
+		return nil
+	}
 	row, ok, err := x.rowAt(e.part, e.start, e.id)
 	if err != nil || !ok {
 		return err
+	}
+	if last, ok := x.win.position(row, tracestore.ClockEnd); ok && last == m && lacks != nil {
+		x.skip(e.flags)
+		return nil
 	}
 	if last, ok := x.win.position(row, tracestore.ClockEnd); ok && last == m {
 		x.give(at, row)
 	}
 	return nil
+}
+
+// decodeIndexValue decodes an E or V value.
+func decodeIndexValue(key, value []byte) (start int64, flags byte, err error) {
+	if len(value) != 9 || value[8] >= rowFlagsEnd {
+		return 0, 0, corrupt(key, fmt.Errorf("value %x of %d bytes", value[:min(len(value), 9)], len(value)))
+	}
+	return unordered(binary.BigEndian.Uint64(value)), value[8], nil
 }
 
 var maxID = segment.TraceID{

@@ -30,8 +30,9 @@ type session struct {
 
 // rolledMark is the value of W: how far the views are.
 type rolledMark struct {
-	w, put uint64
-	held   []heldMark
+	w, put  uint64
+	seconds int64 // from this second on, cells of seconds are kept
+	held    []heldMark
 }
 
 // heldMark names a trace whose documents from a seq on are not in the views,
@@ -42,9 +43,10 @@ type heldMark struct {
 }
 
 func (m *rolledMark) append(dst []byte) []byte {
-	dst = append(dst, 1) // version of the value
+	dst = append(dst, 2) // version of the value
 	dst = binary.BigEndian.AppendUint64(dst, m.w)
 	dst = binary.BigEndian.AppendUint64(dst, m.put)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(m.seconds))
 	for _, h := range m.held {
 		dst = append(dst, h.id[:]...)
 		dst = binary.BigEndian.AppendUint64(dst, h.from)
@@ -53,11 +55,19 @@ func (m *rolledMark) append(dst []byte) []byte {
 }
 
 func decodeRolled(value []byte) (m rolledMark, err error) {
-	if len(value) < 17 || value[0] != 1 || (len(value)-17)%(idLen+8) != 0 {
+	// Version 1 had no seconds: it belongs to views that are derived again.
+	head := 25
+	if len(value) > 0 && value[0] == 1 {
+		head = 17
+	}
+	if len(value) < head || value[0] < 1 || value[0] > 2 || (len(value)-head)%(idLen+8) != 0 {
 		return m, fmt.Errorf("%w: the mark of the views has %d bytes", tracestore.ErrCorrupt, len(value))
 	}
 	r := blockReader{b: value[1:]}
 	m.w, m.put = r.uint64(), r.uint64()
+	if value[0] == 2 {
+		m.seconds = int64(r.uint64())
+	}
 	for len(r.b) > 0 {
 		var h heldMark
 		copy(h.id[:], r.take(idLen))
@@ -459,7 +469,7 @@ func parseStored(d *blockDoc) (*segment.Segment, bool) {
 func (ss *session) dropViews(mark rolledMark, list []part) (rolledMark, error) {
 	b := ss.inst.db.NewBatch()
 	defer b.Close()
-	for _, tag := range []byte{tagRow, tagChange, tagEnd, tagLink} {
+	for _, tag := range viewTags {
 		lower, upper := tagSpan(tag)
 		must(b.DeleteRange(lower, upper, nil))
 	}

@@ -33,12 +33,13 @@ type traceMap map[segment.TraceID]*tailTrace
 // view is what readers take the views from: Pebble as it was when everything up
 // to w was in them.
 type view struct {
-	inst  *instance
-	snap  *pebble.Snapshot
-	w     uint64
-	parts []part
-	wake  chan struct{} // starts a step of the roller
-	refs  atomic.Int32
+	inst    *instance
+	snap    *pebble.Snapshot
+	w       uint64
+	seconds int64 // from this second on, there are cells of seconds
+	parts   []part
+	wake    chan struct{} // starts a step of the roller
+	refs    atomic.Int32
 }
 
 func (v *view) release() {

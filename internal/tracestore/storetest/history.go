@@ -23,6 +23,9 @@ type history struct {
 	ref   *memstore.Store
 	step  int
 
+	groups   *groupList
+	versions uint32
+
 	now     int64             // receipt, unix milliseconds
 	pending [][]byte          // documents that were not written yet
 	sent    [][]byte          // documents that were
@@ -169,6 +172,20 @@ func (h *history) checkScan(scan tracestore.Scan) {
 	}
 }
 
+// checkNeed compares a scan that needs something with one that does not.
+func (h *history) checkNeed(scan tracestore.Scan) {
+	h.t.Helper()
+	all := scanAll(h.t, h.ref, scan)
+	scan.Need = anyNeed(h.rng, all)
+	size := 0
+	if h.rng.IntN(2) == 0 {
+		size = 1 + h.rng.IntN(len(all)+1)
+	}
+	if diff := diffNarrowed(h.t, h.store, scan, all, size); diff != "" {
+		h.fatalf("Scan(%s, needs %x) in pages of %d: %s", scanText(scan), scan.Need, size, diff)
+	}
+}
+
 // histories is how many random histories a run plays.
 func histories(t *testing.T) int {
 	if testing.Short() {
@@ -186,8 +203,13 @@ func testHistory(t *testing.T, s *suite) {
 
 func playHistory(t *testing.T, s *suite, rng *rand.Rand) {
 	h := &history{
-		t: t, rng: rng, gen: NewGenerator(rng), store: s.open(t), ref: memstore.New(),
+		t: t, rng: rng, gen: NewGenerator(rng), groups: &groupList{},
 		now: ReceivedBase, texts: map[segment.TraceID][][]byte{},
+	}
+	if s.opts.Groups != nil {
+		h.store, h.ref, h.groups = s.groups(t)
+	} else {
+		h.store, h.ref = s.open(t), memstore.New()
 	}
 	for h.step = range 400 {
 		h.now += h.rng.Int64N(3000)
@@ -219,14 +241,22 @@ func playHistory(t *testing.T, s *suite, rng *rand.Rand) {
 				h.fatalf("WaitRolled: %v", err)
 			}
 			s.check(t, h.store)
+			for range 3 {
+				h.checkGraph()
+			}
 		case op < 59 && s.opts.Reopen != nil:
 			h.store = s.opts.Reopen(t, h.store)
 			t.Cleanup(func() { h.store.Close() })
 			if h.store.LastSeq() != h.ref.LastSeq() {
 				h.fatalf("LastSeq is %d after reopening, want %d", h.store.LastSeq(), h.ref.LastSeq())
 			}
+		case op < 62 && s.opts.Groups != nil:
+			h.versions++
+			h.groups.begin(t, h.store, tracestore.GroupRef{Group: 1 + h.rng.Uint32N(3), Version: h.versions}, pick(h.rng, matches))
 		case op < 75:
 			h.checkDocuments()
+		case op < 85:
+			h.checkNeed(h.anyWindow())
 		default:
 			h.checkScan(h.anyWindow())
 		}
@@ -242,6 +272,10 @@ func playHistory(t *testing.T, s *suite, rng *rand.Rand) {
 			h.fatalf("WaitRolled: %v", err)
 		}
 		s.check(t, h.store)
+		for range 5 {
+			h.checkGraph()
+			h.checkNeed(h.anyWindow())
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/roentgen-io/roentgen/internal/servicegraph"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
@@ -90,6 +91,30 @@ func (b *broken) Scan(ctx context.Context, scan tracestore.Scan, fn func(tracest
 		if scan.After != nil {
 			scan.After = &tracestore.Cursor{Time: scan.After.Time}
 		}
+	case "needs hide a match":
+		inner, n := fn, 0
+		if len(scan.Need) > 0 {
+			fn = func(c tracestore.Cursor, row *trace.Row) bool {
+				n++
+				return n%5 == 0 || inner(c, row)
+			}
+		}
+	case "skipped rows are told late", "skipped rows are hidden ones too":
+		if skipped, late, inner := scan.Skipped, 0, fn; skipped != nil && b.defect == "skipped rows are told late" {
+			scan.Skipped = func(n int) { late += n }
+			defer func() {
+				if late > 0 {
+					skipped(late)
+				}
+			}()
+		} else if skipped != nil {
+			fn = func(c tracestore.Cursor, row *trace.Row) bool {
+				if row.OrphanOnly {
+					skipped(1)
+				}
+				return inner(c, row)
+			}
+		}
 	case "scan ignores as-of":
 		scan.AsOf = 0
 	case "scan lags behind":
@@ -151,6 +176,31 @@ func (b *broken) Scan(ctx context.Context, scan tracestore.Scan, fn func(tracest
 	return b.Store.Scan(ctx, scan, fn)
 }
 
+func (b *broken) Graph(ctx context.Context, of []tracestore.GroupRef, start, end int64) (servicegraph.Cells, error) {
+	switch b.defect {
+	case "graph with the end of its window":
+		end++
+	case "graph of all groups":
+		of = append(of, tracestore.GroupRef{})
+	case "never cancelled":
+		ctx = context.WithoutCancel(ctx)
+	}
+	cells, err := b.Store.Graph(ctx, of, start, end)
+	if b.defect == "graph without roots" {
+		for _, c := range cells {
+			c.Roots = 0
+		}
+	}
+	return cells, err
+}
+
+func (b *broken) Minutes(ctx context.Context, of []tracestore.GroupRef, start, end int64, fn func(int64, servicegraph.Cells) bool) error {
+	if b.defect == "minutes are stamped when they begin" {
+		return b.Store.Minutes(ctx, of, start+60, end+60, func(stamp int64, cells servicegraph.Cells) bool { return fn(stamp-60, cells) })
+	}
+	return b.Store.Minutes(ctx, of, start, end, fn)
+}
+
 func (b *broken) DeadLetters(ctx context.Context, before uint64, limit int) ([]tracestore.DeadLetter, error) {
 	if b.defect == "letters up to before" && before > 0 {
 		before++
@@ -210,6 +260,13 @@ func TestDefectsAreFound(t *testing.T) {
 		{"window without its start", "WindowsAreHalfOpen History"},
 		{"cursor gives its row again", "Cursors CursorWithoutRow History"},
 		{"cursor skips the rest of its time", "Cursors CursorWithoutRow"},
+		{"needs hide a match", "Need History"},
+		{"skipped rows are told late", "Need"},
+		{"skipped rows are hidden ones too", "Need"},
+		{"graph with the end of its window", "GraphSeconds"},
+		{"graph of all groups", "Graph"},
+		{"graph without roots", "GraphSeconds History"},
+		{"minutes are stamped when they begin", "Graph History"},
 		{"scan ignores as-of", "AsOfScan History"},
 		{"scan lags behind", "VisibleAfterWrite History"},
 		{"never cancelled", "Cancel"},
@@ -236,7 +293,7 @@ func TestDefectsAreFound(t *testing.T) {
 			}
 			if c.defect == "" {
 				// The wrapper alone is no defect.
-				if out := child(t, "none", "(SeqGrows|NewestFirst|Cursors|AsOfScan|DeadLetters|Closed)"); strings.Contains(out, "--- FAIL") || !strings.Contains(out, "--- PASS: TestChild/Closed") {
+				if out := child(t, "none", "(SeqGrows|NewestFirst|Cursors|Need|Graph|GraphSeconds|AsOfScan|DeadLetters|Closed)"); strings.Contains(out, "--- FAIL") || !strings.Contains(out, "--- PASS: TestChild/Closed") {
 					t.Errorf("a store without a defect fails:\n%.3000s", out)
 				}
 			}

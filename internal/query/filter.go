@@ -1,0 +1,95 @@
+package query
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/roentgen-io/roentgen/internal/filterexpr"
+	"github.com/roentgen-io/roentgen/internal/trace"
+	"github.com/roentgen-io/roentgen/internal/tracestore"
+)
+
+// Filter is a filter expression that was read, with the groups that it names
+// replaced by their current expressions.
+type Filter struct {
+	text string // as it was given: it binds tokens
+	expr *filterexpr.Expr
+	need trace.Need
+}
+
+// Expr returns the expression, groups replaced.
+func (f *Filter) Expr() *filterexpr.Expr { return f.expr }
+
+// Filter reads a filter expression. The error is a *filterexpr.Error when the
+// text is none, and a *GroupError when it names a group that cannot be used.
+func (q *Service) Filter(text string) (*Filter, error) {
+	expr, err := filterexpr.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if expr, err = expr.Expand(q.groupExpr); err != nil {
+		return nil, err
+	}
+	return &Filter{text: text, expr: expr, need: expr.Need()}, nil
+}
+
+// GroupError reports a filter expression that names a group which is not there.
+type GroupError struct{ Name, ARN string }
+
+func (e *GroupError) Error() string { return "Group not found" }
+
+// groupExpr returns what a reference to a group in a filter stands for.
+func (q *Service) groupExpr(ref filterexpr.GroupRef) (*filterexpr.Expr, error) {
+	text, found := "", false
+	if q.groups != nil {
+		text, found = q.groups(ref.Name, ref.ARN)
+	}
+	if !found {
+		return nil, &GroupError{ref.Name, ref.ARN}
+	}
+	if text == "" {
+		return nil, nil
+	}
+	return filterexpr.Parse(text)
+}
+
+// matched is how a question's filter decided on a row.
+type matched struct {
+	ok  bool
+	row *trace.Row         // the row given, or a fuller one when that one did not do
+	by  filterexpr.Matched // of windows by end: what the filter's first service() or edge() met
+}
+
+// match decides on a row. A row that leaves out what the filter looks at is made
+// anew from its documents.
+func (q *Service) match(ctx context.Context, ask *Question, asOf uint64, row *trace.Row) (matched, error) {
+	if ask.Filter == nil {
+		return matched{ok: true, row: row}, nil
+	}
+	m, truth := ask.judge(row)
+	if truth != filterexpr.Unknown {
+		return m, nil
+	}
+	t, err := q.traceAsOf(ctx, row.ID, asOf)
+	if err != nil || t == nil {
+		return matched{}, err
+	}
+	full, truth := ask.judge(t.FullRow())
+	if truth == filterexpr.Unknown {
+		return matched{}, fmt.Errorf("trace %s: the filter cannot decide on the whole trace", row.ID)
+	}
+	return full, nil
+}
+
+// judge asks the filter about a row.
+func (ask *Question) judge(row *trace.Row) (matched, filterexpr.Truth) {
+	m := matched{row: row}
+	truth := filterexpr.False
+	if ask.Clock == tracestore.ClockEnd {
+		truth, m.by = ask.Filter.expr.MatchIn(row, ask.Start, ask.End)
+	} else {
+		truth = ask.Filter.expr.Match(row)
+	}
+	m.ok = truth == filterexpr.True
+	return m, truth
+}

@@ -1,0 +1,277 @@
+package xrayapi
+
+import (
+	"math"
+
+	"github.com/roentgen-io/roentgen/internal/servicegraph"
+	"github.com/roentgen-io/roentgen/internal/tracestore"
+	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
+	"github.com/roentgen-io/roentgen/segment"
+)
+
+// GroupFinder finds a group by its name, its ARN or both; the other is "". It
+// is not asked for the Default group. current is the version of the group's
+// expression that is in force, older are those before it.
+type GroupFinder func(name, arn string) (current tracestore.GroupRef, older []tracestore.GroupRef, found bool)
+
+var getTraceGraphInput = &shape{kind: kStruct, members: []member{
+	{name: "TraceIds", required: true, shape: list(lengths(1, 35))},
+	{name: "NextToken", shape: stringShape},
+}}
+
+func (h *Handler) getTraceGraph(c *call, in *value) error {
+	sh := getTraceGraphInput
+	list := in.get(sh, "TraceIds")
+	switch {
+	case list.n == 0:
+		return apierr.New(apierr.InvalidRequest, "Zero trace ids provided")
+	case list.n > 1 && h.cfg.AWSLimits:
+		return apierr.New(apierr.InvalidRequest, "Currently only one trace Id is supported")
+	case list.n > h.traceIDs:
+		return apierr.New(apierr.InvalidRequest, "Exceeding maximum query size: %d", h.traceIDs)
+	case in.get(sh, "NextToken") != nil:
+		return apierr.New(apierr.InvalidRequest, "NextToken is currently not supported")
+	}
+	ids := make([]segment.TraceID, 0, len(list.list))
+	seen := make(map[segment.TraceID]bool, len(list.list))
+	for _, v := range list.list {
+		id, err := segment.ParseAnyTraceID(v.s)
+		if err != nil {
+			return apierr.New(apierr.InvalidRequest, "Invalid traceId. ErrorCode: InvalidId")
+		}
+		if !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	var g servicegraph.TraceGraph
+	found := false
+	for _, id := range ids {
+		t, err := h.cfg.Query.Trace(c.ctx, id)
+		if err != nil {
+			return err
+		}
+		if t != nil {
+			found = true
+			g.Add(t)
+		}
+	}
+	if !found {
+		return apierr.New(apierr.InvalidRequest, "Trace id not found")
+	}
+	return c.reply(AppendTraceGraph(nil, g.Graph()))
+}
+
+// AppendTraceGraph appends the answer of GetTraceGraph.
+func AppendTraceGraph(dst []byte, g *servicegraph.Graph) []byte {
+	dst = append(dst, `{"NextToken":null,"Services":`...)
+	return append(appendServices(dst, g), '}')
+}
+
+var getServiceGraphInput = &shape{kind: kStruct, members: []member{
+	{name: "StartTime", required: true, shape: timeShape},
+	{name: "EndTime", required: true, shape: timeShape},
+	{name: "GroupName", shape: lengths(1, 32)},
+	{name: "GroupARN", shape: lengths(1, 400)},
+	{name: "NextToken", shape: stringShape},
+}}
+
+func (h *Handler) getServiceGraph(c *call, in *value) error {
+	sh := getServiceGraphInput
+	start, end, err := h.graphWindow(in.get(sh, "StartTime").number(), in.get(sh, "EndTime").number())
+	if err != nil {
+		return err
+	}
+	if in.get(sh, "NextToken") != nil {
+		return apierr.New(apierr.InvalidRequest, "NextToken is currently not supported")
+	}
+	current, older, found := h.group(in.get(sh, "GroupName").text(), in.get(sh, "GroupARN").text())
+	if !found {
+		return apierr.New(apierr.InvalidRequest, "Group not found.") // with a full stop here
+	}
+	cells, err := h.cfg.Graph.Graph(c.ctx, []tracestore.GroupRef{current}, start, end)
+	if err != nil {
+		return err
+	}
+	old := false
+	if len(older) > 0 {
+		before, err := h.cfg.Graph.Graph(c.ctx, older, start, end)
+		if err != nil {
+			return err
+		}
+		before.DropZero()
+		old = len(before) > 0
+		if cells == nil {
+			cells = make(servicegraph.Cells, len(before))
+		}
+		cells.Merge(before)
+	}
+	return c.reply(AppendServiceGraph(nil, cells.Graph(), old))
+}
+
+// graphWindow judges a window of the graph or of statistics, and cuts its
+// bounds to whole seconds.
+func (h *Handler) graphWindow(start, end float64) (int64, int64, error) {
+	const awsWindow = 6 * 3600 // seconds
+	switch {
+	case h.cfg.Graph == nil:
+		return 0, 0, apierr.New(apierr.NotImplemented, "This server keeps no service graph")
+	case end < start:
+		return 0, 0, apierr.New(apierr.InvalidRequest, "End time cannot be earlier than start time")
+	case h.cfg.AWSLimits && end-start > awsWindow:
+		return 0, 0, apierr.New(apierr.InvalidRequest, "Time range cannot be longer than 6 hours")
+	}
+	return wholeSeconds(start), wholeSeconds(end), nil
+}
+
+// wholeSeconds cuts a time to whole seconds, and to where computing with them
+// in smaller units is safe.
+func wholeSeconds(f float64) int64 {
+	const most = 1 << 33 // the year 2242; in nanoseconds it fits an int64
+	return int64(math.Floor(min(max(f, -most), most)))
+}
+
+// group finds the group that a request names; without any name that is Default.
+func (h *Handler) group(name, arn string) (current tracestore.GroupRef, older []tracestore.GroupRef, found bool) {
+	if (name == "" || name == "Default") && (arn == "" || arn == h.arn("group/Default")) {
+		return tracestore.GroupRef{}, nil, true
+	}
+	if h.cfg.Group == nil {
+		return tracestore.GroupRef{}, nil, false
+	}
+	return h.cfg.Group(name, arn)
+}
+
+// AppendServiceGraph appends the answer of GetServiceGraph; old says that some
+// of it was filed under an older expression of the group.
+func AppendServiceGraph(dst []byte, g *servicegraph.Graph, old bool) []byte {
+	dst = append(dst, `{"ContainsOldGroupVersions":`...)
+	dst = appendBool(dst, old)
+	dst = append(dst, `,"EndTime":`...)
+	dst = appendDoubleOrNull(dst, float64(g.End), g.HasTimes)
+	dst = append(dst, `,"NextToken":null,"Services":`...)
+	dst = appendServices(dst, g)
+	dst = append(dst, `,"StartTime":`...)
+	dst = appendDoubleOrNull(dst, float64(g.Start), g.HasTimes)
+	return append(dst, '}')
+}
+
+// appendServices appends the nodes of a graph. Graphs of traces have no times,
+// and null where the others have empty objects.
+func appendServices(dst []byte, g *servicegraph.Graph) []byte {
+	dst = append(dst, '[')
+	for i := range g.Services {
+		s := &g.Services[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"AccountId":`...)
+		dst = appendStringOrNull(dst, s.AccountID)
+		dst = append(dst, `,"DurationHistogram":`...)
+		dst = appendHistogram(dst, s.Duration)
+		dst = append(dst, `,"Edges":[`...)
+		for j := range s.Edges {
+			if j > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendEdge(dst, &s.Edges[j], s, g.HasTimes)
+		}
+		dst = append(dst, `],"EndTime":`...)
+		dst = appendDoubleOrNull(dst, float64(s.End), g.HasTimes)
+		if g.HasTimes {
+			dst = append(dst, `,"HostedIn":{},"KeyAttributes":{},"Name":`...)
+		} else {
+			dst = append(dst, `,"HostedIn":null,"KeyAttributes":null,"Name":`...)
+		}
+		dst = AppendString(dst, s.Name)
+		dst = append(dst, `,"Names":[`...)
+		dst = AppendString(dst, s.Name)
+		dst = append(dst, `],"ReferenceId":`...)
+		dst = appendInt(dst, i)
+		dst = append(dst, `,"Region":`...)
+		dst = appendStringOrNull(dst, s.Region)
+		dst = append(dst, `,"ResponseTimeHistogram":`...)
+		dst = appendHistogram(dst, s.ResponseTime)
+		if s.Root {
+			dst = append(dst, `,"Root":true,"StartTime":`...)
+		} else {
+			dst = append(dst, `,"Root":null,"StartTime":`...)
+		}
+		dst = appendDoubleOrNull(dst, float64(s.Start), g.HasTimes)
+		dst = append(dst, `,"State":"`...)
+		dst = append(dst, s.Kind.State()...)
+		dst = append(dst, `","SummaryStatistics":`...)
+		dst = appendStatistics(dst, s.Statistics)
+		dst = append(dst, `,"Type":`...)
+		dst = append(appendStringOrNull(dst, s.Type), '}')
+	}
+	return append(dst, ']')
+}
+
+func appendEdge(dst []byte, e *servicegraph.Edge, from *servicegraph.Service, timed bool) []byte {
+	dst = append(dst, `{"Aliases":[`...)
+	for i, a := range e.Aliases {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"Name":`...)
+		dst = AppendString(dst, a.Name)
+		dst = append(dst, `,"Names":[`...)
+		dst = AppendString(dst, a.Name)
+		dst = append(dst, `],"Type":`...)
+		dst = append(appendStringOrNull(dst, a.Type), '}')
+	}
+	dst = append(dst, `],"EndTime":`...)
+	dst = appendDoubleOrNull(dst, float64(from.End), timed)
+	dst = append(dst, `,"ReferenceId":`...)
+	dst = appendInt(dst, e.To)
+	dst = append(dst, `,"ResponseTimeHistogram":`...)
+	dst = appendHistogram(dst, e.ResponseTime)
+	dst = append(dst, `,"StartTime":`...)
+	dst = appendDoubleOrNull(dst, float64(from.Start), timed)
+	dst = append(dst, `,"SummaryStatistics":`...)
+	return append(appendStatistics(dst, &e.Statistics), '}')
+}
+
+// appendStatistics appends ServiceStatistics or EdgeStatistics, which are alike.
+func appendStatistics(dst []byte, s *servicegraph.Statistics) []byte {
+	if s == nil {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, `{"ErrorStatistics":{"OtherCount":`...)
+	dst = appendCount(dst, s.Error)
+	dst = append(dst, `,"ThrottleCount":`...)
+	dst = appendCount(dst, s.Throttle)
+	dst = append(dst, `,"TotalCount":`...)
+	dst = appendCount(dst, s.Error+s.Throttle)
+	dst = append(dst, `},"FaultStatistics":{"OtherCount":`...)
+	dst = appendCount(dst, s.Fault)
+	dst = append(dst, `,"TotalCount":`...)
+	dst = appendCount(dst, s.Fault)
+	dst = append(dst, `},"OkCount":`...)
+	dst = appendCount(dst, s.OK)
+	dst = append(dst, `,"TotalCount":`...)
+	dst = appendCount(dst, s.Total())
+	dst = append(dst, `,"TotalResponseTime":`...)
+	return append(appendDouble(dst, s.Seconds), '}')
+}
+
+func appendCount(dst []byte, n int64) []byte { return appendInt(dst, int(n)) }
+
+// appendHistogram appends a histogram, or null for nil.
+func appendHistogram(dst []byte, h []servicegraph.HistogramEntry) []byte {
+	if h == nil {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '[')
+	for i, e := range h {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"Count":`...)
+		dst = appendCount(dst, e.Count)
+		dst = append(dst, `,"Value":`...)
+		dst = append(appendDouble(dst, e.Value), '}')
+	}
+	return append(dst, ']')
+}
