@@ -149,10 +149,9 @@ func plain(e *apierr.Error) *apierr.Error {
 	return &apierr.Error{Code: code, Status: e.Status, Message: e.Message, Err: e.Err}
 }
 
-// context returns the context of a call: it does not end when the client has
-// nothing more to send, but in time.
+// context returns the context of a call.
 func (h *handler) context(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(r.Context()), h.cfg.Timeout)
+	return xrayapi.CallContext(r, h.cfg.Timeout)
 }
 
 // trace answers GET /api/traces/{id}:

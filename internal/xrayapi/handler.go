@@ -137,8 +137,8 @@ type call struct {
 	r  *http.Request
 	op *operation
 	id string // x-amzn-RequestId
-	// ctx does not end when the client stops sending: a client that closed its
-	// half of the connection still waits for the answer. It has a deadline.
+	// ctx has a deadline, and ends some time after the client closed its half of
+	// the connection: it may still wait for the answer.
 	ctx     context.Context
 	started bool // the status line is on its way
 }
@@ -214,7 +214,11 @@ func (h *Handler) serve(c *call, known bool) (err error) {
 		name := notImplemented[path[strings.LastIndexByte(path, '/')+1:]]
 		return apierr.New(apierr.NotImplemented, "%s is not built yet in this version of Roentgen", name)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), h.cfg.Timeout)
+	linger := lingerTime
+	if c.op.serveBody != nil {
+		linger = h.cfg.Timeout // what a client sent is stored, whether it waits or not
+	}
+	ctx, cancel := callContext(c.r, h.cfg.Timeout, linger)
 	defer cancel()
 	c.ctx = ctx
 
