@@ -38,7 +38,7 @@ const hexDigits = "0123456789abcdef"
 type template struct {
 	text                []byte
 	traceID, id, parent int   // offsets; parent is -1 in a root
-	start, end          int   // offsets of "1234567890.123456"
+	starts, ends        []int // offsets of "1234567890.123456", the document's own first
 	nested              []int // offsets of nested ids
 	escaped             bool
 }
@@ -128,17 +128,21 @@ func newTemplate(rng *rand.Rand, name, extra string, k, size int, escaped bool) 
 	t.traceID = strings.Index(text, markTrace)
 	t.id = strings.Index(text, markID)
 	t.parent = strings.Index(text, markParent)
-	t.start = strings.Index(text, markStart)
-	t.end = strings.Index(text, markEnd)
-	for at := 0; ; {
-		i := strings.Index(text[at:], markNested)
-		if i < 0 {
-			break
-		}
-		t.nested = append(t.nested, at+i)
-		at += i + len(markNested)
-	}
+	t.starts, t.ends = offsets(text, markStart), offsets(text, markEnd)
+	t.nested = offsets(text, markNested)
 	return t
+}
+
+// offsets returns where mark stands in text.
+func offsets(text, mark string) (list []int) {
+	for at := 0; ; at += len(mark) {
+		i := strings.Index(text[at:], mark)
+		if i < 0 {
+			return list
+		}
+		at += i
+		list = append(list, at)
+	}
 }
 
 // source makes documents for one client. It is used by one goroutine.
@@ -199,9 +203,14 @@ func (s *source) append(dst []byte, now time.Time) []byte {
 	for _, n := range t.nested {
 		putHex(doc[n:], s.rng.Uint64())
 	}
+	// What is nested lies within what nests it.
 	end := now.Add(-time.Duration(s.rng.IntN(1000)) * time.Microsecond)
-	putTime(doc[t.end:], end)
-	putTime(doc[t.start:], end.Add(-time.Duration(1+s.rng.IntN(800000))*time.Microsecond))
+	start := end.Add(-time.Duration(100+s.rng.IntN(800000)) * time.Microsecond)
+	for i := range t.starts {
+		step := end.Sub(start) * time.Duration(i) / time.Duration(2*len(t.starts))
+		putTime(doc[t.starts[i]:], start.Add(step))
+		putTime(doc[t.ends[i]:], end.Add(-step))
+	}
 	s.k++
 	return dst
 }
