@@ -631,7 +631,10 @@ func (s *Store) Minutes(ctx context.Context, of []tracestore.GroupRef, start, en
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		m := slices.Max(append(latest, math.MinInt64))
+		m := int64(math.MinInt64)
+		for _, at := range latest {
+			m = max(m, at)
+		}
 		if m == math.MinInt64 {
 			return nil
 		}

@@ -491,25 +491,14 @@ func (x *scanner) byTime() (err error) {
 		if err := x.check(); err != nil {
 			return err
 		}
-		ok := false
+		jumped, ok := false, false
+		var err error
 		if x.narrow.it != nil && tag == tagRow {
-			jumped, more, err := x.jump(next, sources)
-			if err != nil {
+			if jumped, ok, err = x.jump(next, sources); err != nil {
 				return err
 			}
-			ok = more
-			if jumped && more {
-				if err := next.load(); err != nil {
-					return err
-				}
-				continue
-			} else if !jumped {
-				if err := x.giveNext(next, tag); err != nil {
-					return err
-				}
-				ok = !x.done && next.it.Prev()
-			}
-		} else {
+		}
+		if !jumped {
 			if err := x.giveNext(next, tag); err != nil {
 				return err
 			}

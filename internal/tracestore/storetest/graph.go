@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -394,7 +395,7 @@ func testGroups(t *testing.T, s *suite) {
 		t.Errorf("after a change: %d observations in the first version, want 0", got)
 	}
 	// An error of fn comes back, and all goes on.
-	if err := store.BetweenSteps(soon(t), func(uint64) error { return context.DeadlineExceeded }); err != context.DeadlineExceeded {
+	if err := store.BetweenSteps(soon(t), func(uint64) error { return context.DeadlineExceeded }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("BetweenSteps: %v, want the error of fn", err)
 	}
 	if got := total(tracestore.GroupRef{}); got != 6 {

@@ -108,11 +108,13 @@ func anyNeed(rng *rand.Rand, all []Hit) trace.Need {
 		}
 		return pick(rng, []trace.Term{trace.TermService("kranich"), trace.TermUser("nobody"), trace.Term(rng.Uint64()), trace.TermMark(trace.MarkFault)})
 	}
-	need := make(trace.Need, 1+rng.IntN(2))
-	for i := range need {
-		for range 1 + rng.IntN(2) {
-			need[i] = append(need[i], term())
+	var need trace.Need
+	for range 1 + rng.IntN(2) {
+		clause := []trace.Term{term()}
+		if rng.IntN(2) == 0 {
+			clause = append(clause, term())
 		}
+		need = append(need, clause)
 	}
 	if rng.IntN(20) == 0 {
 		need = append(need, nil) // an alternative of nothing: no row has it
