@@ -60,6 +60,23 @@ type matched struct {
 	by  filterexpr.Matched // of windows by end: what the filter's first service() or edge() met
 }
 
+// keep returns m on a copy of its row.
+func (m matched) keep() matched {
+	own := m.row.Clone()
+	for i := range own.Segments {
+		if m.by.Segment == &m.row.Segments[i] {
+			m.by.Segment = &own.Segments[i]
+		}
+	}
+	for i := range own.Calls {
+		if m.by.Call == &m.row.Calls[i] {
+			m.by.Call = &own.Calls[i]
+		}
+	}
+	m.row = own
+	return m
+}
+
 // match decides on a row. A row that leaves out what the filter looks at is made
 // anew from its documents.
 func (q *Service) match(ctx context.Context, ask *Question, asOf uint64, row *trace.Row) (matched, error) {

@@ -136,7 +136,7 @@ var ErrToken = errors.New("query: invalid token")
 // Summaries returns a page of the answer to a question. It returns ErrToken for
 // a token that was not made by this question.
 func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
-	scan := tracestore.Scan{Clock: ask.Clock, Start: ask.Start, End: ask.End}
+	scan := tracestore.Scan{Clock: ask.Clock, Start: ask.Start, End: ask.End, Reuse: true}
 	if ask.Token != "" {
 		t, err := decodeToken(ask.Token, &ask)
 		if err != nil {
@@ -190,6 +190,9 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 			return false
 		}
 		if m.ok {
+			if m.row == row { // which is the store's again when this returns
+				m = m.keep()
+			}
 			page.Rows = append(page.Rows, m.row)
 			if ask.Clock == tracestore.ClockEnd {
 				page.Matched = append(page.Matched, m.by)

@@ -57,13 +57,16 @@ func (q *Service) Vocabulary(ctx context.Context, kind Kind, key, text string, s
 			return
 		}
 		seen[w] = true
+		if _, known := counts[w]; !known {
+			w.Text = strings.Clone(w.Text) // the row's own goes with it
+		}
 		counts[w]++
 	}
 	if start >= end {
 		return out, nil
 	}
 	deadline := q.now().Add(vocabularyTime)
-	scan := tracestore.Scan{Clock: tracestore.ClockStart, Start: start, End: end}
+	scan := tracestore.Scan{Clock: tracestore.ClockStart, Start: start, End: end, Reuse: true}
 	err := q.store.Scan(ctx, scan, func(_ tracestore.Cursor, row *trace.Row) bool {
 		if out.Traces == vocabularyRows || out.Traces%64 == 63 && q.now().After(deadline) {
 			out.Partial = true

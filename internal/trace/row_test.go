@@ -394,3 +394,26 @@ func TestRowBytes(t *testing.T) {
 		t.Errorf("%s shows\n% x, the row is encoded as\n% x", path, want, got)
 	}
 }
+
+// TestRowClone holds that a copy outlives the row that it was made of.
+func TestRowClone(t *testing.T) {
+	first := AssembleRow(propertyTrace, manyDocuments(t, 40))
+	other := AssembleRow(propertyTrace, oneDocument(t))
+	data, _ := first.AppendBinary(nil)
+	next, _ := other.AppendBinary(nil)
+	var reader RowReader
+	row, err := reader.Read(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := row.Clone()
+	if _, err := reader.Read(next); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := own.AppendBinary(nil); string(got) != string(data) {
+		t.Errorf("the copy changed with the reader's next row:\n%+v\nwant\n%+v", own, first)
+	}
+	if own = first.Clone(); own.Segments[0].Segment == nil || own.Segments[0].Segment != first.Segments[0].Segment {
+		t.Error("the copy of a row made of documents has lost its segments")
+	}
+}

@@ -326,6 +326,26 @@ func (w *wordTable) appendService(dst []byte, s *ServiceID) []byte {
 	return w.append(dst, s.AccountID)
 }
 
+// Clone returns a copy that shares nothing with r but the segments that its
+// entries refer to.
+func (r *Row) Clone() *Row {
+	data, err := r.AppendBinary(nil)
+	own := new(Row)
+	if err == nil {
+		err = own.UnmarshalBinary(data)
+	}
+	if err != nil { // rows that were made or decoded here can be encoded
+		panic("trace: clone row: " + err.Error())
+	}
+	for i := range own.Segments {
+		own.Segments[i].Segment = r.Segments[i].Segment
+	}
+	for i := range own.Calls {
+		own.Calls[i].Segment = r.Calls[i].Segment
+	}
+	return own
+}
+
 // UnmarshalBinary decodes what AppendBinary wrote. Strings of the row are copies.
 // It returns an error matching ErrRow when data is no encoded row; r is then
 // not changed.
