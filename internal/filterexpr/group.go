@@ -70,6 +70,7 @@ func (x *expander) expr(e *Expr) (*Expr, error) {
 	if out.root, err = x.node(e.root, &out.size); err != nil {
 		return nil, err
 	}
+	out.glance = newGlance(out.root)
 	return out, nil
 }
 

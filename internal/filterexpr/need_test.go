@@ -235,11 +235,16 @@ func TestNeed(t *testing.T) {
 	r := random{rand.New(rand.NewPCG(seed, 1))}
 	rows := make([]*trace.Row, 200)
 	terms := make([]map[trace.Term]bool, len(rows))
+	encoded := make([][]byte, len(rows))
 	for i := range rows {
 		rows[i] = r.row()
 		terms[i] = termsOf(rows[i])
+		var err error
+		if encoded[i], err = rows[i].AppendBinary(nil); err != nil {
+			t.Fatal(err)
+		}
 	}
-	matches, skipped, asked := 0, 0, 0
+	matches, skipped, asked, glanced := 0, 0, 0, 0
 	for range 3000 {
 		text := r.expr(inTrace, r.IntN(5))
 		e := parse(t, text)
@@ -261,6 +266,12 @@ func TestNeed(t *testing.T) {
 			if got != False && clause != nil {
 				t.Fatalf("%s is %v of a row that has none of %v:\n%+v", text, got, clause, row)
 			}
+			if !e.Glance(encoded[i]) {
+				glanced++
+				if got != False {
+					t.Fatalf("%s is %v of a row that a glance rules out:\n%+v", text, got, row)
+				}
+			}
 			if other := again.Match(row); other != got {
 				t.Fatalf("%s is %v, but %s is %v", text, got, e, other)
 			}
@@ -274,8 +285,8 @@ func TestNeed(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d matches, %d rows skipped, %d of 3000 expressions need something", matches, skipped, asked)
-	if matches < 1000 || skipped < 1000 || asked < 300 {
+	t.Logf("%d matches, %d rows skipped, %d by a glance, %d of 3000 expressions need something", matches, skipped, glanced, asked)
+	if matches < 1000 || skipped < 1000 || glanced < 1000 || asked < 300 {
 		t.Error("the expressions and rows hardly meet")
 	}
 }

@@ -17,6 +17,7 @@ type Expr struct {
 	text string
 	root *node
 	size int // nodes, those of expanded groups included
+	glance
 }
 
 // Text returns the expression as it was written.
@@ -30,7 +31,7 @@ func Parse(text string) (*Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Expr{text: text, root: root, size: p.nodes}, nil
+	return &Expr{text: text, root: root, size: p.nodes, glance: newGlance(root)}, nil
 }
 
 type nodeKind uint8

@@ -163,6 +163,9 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 		// Rows that are left out are counted, and of a share nobody knows how many
 		// of them it holds.
 		scan.Need = ask.Filter.need
+		if ask.Filter.expr.Glances() {
+			scan.Glance = ask.Filter.expr.Glance
+		}
 		scan.Skipped = func(visible int) { skipped += visible }
 	}
 	var failed error
@@ -172,7 +175,7 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 		// answer is known to be the last. Rows skipped before it are skipped, and
 		// counted, by the next page.
 		if len(page.Rows) >= limit || scanned >= q.maxExamined ||
-			scanned > 0 && scanned%64 == 0 && q.now().After(deadline) {
+			scanned > 0 && (scanned%64 == 0 || skipped > 0) && q.now().After(deadline) {
 			more = true
 			return false
 		}

@@ -33,6 +33,42 @@ const (
 	flagsEnd
 )
 
+// RowFlags are flags of an encoded row that can be read without decoding it.
+type RowFlags uint64
+
+// What the root has, and whether the trace is partial.
+const (
+	RowError    RowFlags = flagError
+	RowFault    RowFlags = flagFault
+	RowThrottle RowFlags = flagThrottle
+	RowPartial  RowFlags = flagPartial
+)
+
+// RowHead is the beginning of an encoded row.
+type RowHead struct {
+	Flags   RowFlags
+	LastSeq uint64
+}
+
+// ReadRowHead reads the beginning of a row that AppendBinary wrote, and reports
+// whether it is one.
+func ReadRowHead(data []byte) (h RowHead, ok bool) {
+	const at = 1 + len(segment.TraceID{})
+	if len(data) < at || data[0] != rowVersion {
+		return h, false
+	}
+	var v [3]uint64 // flags, first seq, last seq minus first seq
+	data = data[at:]
+	for i := range v {
+		var n int
+		if v[i], n = binary.Uvarint(data); n <= 0 {
+			return h, false
+		}
+		data = data[n:]
+	}
+	return RowHead{Flags: RowFlags(v[0]), LastSeq: v[1] + v[2]}, true
+}
+
 // Bits of the first byte of an encoded segment or call, above its Flags, and
 // of an entity of a root cause.
 const (

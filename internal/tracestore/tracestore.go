@@ -103,8 +103,12 @@ type Scan struct {
 	// leave out rows that lack it and gives all that have it; it gives rows that
 	// lack it too, and always those with Cut set: the caller decides.
 	Need trace.Need
+	// Glance, when not nil, may be asked about a row as trace.Row.AppendBinary
+	// writes it, unless the row has Cut set; what it says no to is left out.
+	// It saves decoding. The bytes are the store's.
+	Glance func(encoded []byte) bool
 	// Skipped, when not nil, is told of the rows of the window that were left out
-	// for Need, before fn gets the next row behind them: how many, without those
+	// for Need or Glance, before fn gets the next row behind them: how many, without those
 	// with OrphanOnly set, which summaries do not count. So, over a scan that
 	// ends by itself, what Skipped is told and the rows given without OrphanOnly
 	// make together the number of visible rows in the window.

@@ -116,12 +116,12 @@ func (x *scanner) lacks(e *ending) (*termDecision, error) {
 // it when it is the row as of asOf.
 func (x *scanner) leftOut(src *source, e *ending) (bool, error) {
 	d, err := x.lacks(e)
-	if err != nil || d == nil {
+	if err != nil || d == nil || x.showAnyway() {
 		return false, err
 	}
 	if d.lastSeq > x.asOf && e.flags&rowHidden == 0 {
 		// Its block got documents since: the row says whether it is one of those.
-		if _, ok, err := x.rowAt(e.part, e.start, e.id); !ok || err != nil {
+		if _, ok, err := x.rowAt(e.part, e.start, e.id, false); !ok || err != nil {
 			return true, err
 		}
 	}

@@ -176,7 +176,12 @@ func (h *history) checkScan(scan tracestore.Scan) {
 func (h *history) checkNeed(scan tracestore.Scan) {
 	h.t.Helper()
 	all := scanAll(h.t, h.ref, scan)
-	scan.Need = anyNeed(h.rng, all)
+	if h.rng.IntN(3) > 0 {
+		scan.Need = anyNeed(h.rng, all)
+	}
+	if h.rng.IntN(2) == 0 {
+		scan.Glance = anyGlance(h.t, h.rng)
+	}
 	size := 0
 	if h.rng.IntN(2) == 0 {
 		size = 1 + h.rng.IntN(len(all)+1)
