@@ -136,14 +136,20 @@ func awaitGraph(t *testing.T, s *process.Server, want *recount.Graph, from, to t
 func TestDemoGraph(t *testing.T) {
 	s := process.Serve(t, t.TempDir())
 	c := newCopier(t, s)
-	opts := demo.Options{Seed: 7, Rate: 60, UDPAddr: c.udp.LocalAddr().String(), Endpoint: c.http.URL, History: 5 * time.Minute}
+	opts := demo.Options{Seed: 7, Rate: 50, UDPAddr: c.udp.LocalAddr().String(), Endpoint: c.http.URL, History: 4 * time.Minute}
 	runner, err := demo.NewRunner(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
+	go func() { // some seconds at least, and until the history is complete
+		for ctx.Err() == nil && (time.Since(began) < 6*time.Second || !runner.Status().Import.Done) {
+			time.Sleep(50 * time.Millisecond)
+		}
+		cancel()
+	}()
 	if err := runner.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
