@@ -51,6 +51,13 @@ func TestBoto3(t *testing.T) {
 	checks(t, program(t, environment(), py, "python/api.py", s.URL), 11)
 }
 
+// TestBoto3Asking asks by filters, graphs, statistics and groups.
+func TestBoto3Asking(t *testing.T) {
+	py := python(t)
+	s := serve(t)
+	checks(t, program(t, environment(), py, "python/api.py", s.URL, "asking"), 7)
+}
+
 // TestFullDisk asks a server that has no room on its disk, since it is told to
 // leave more free than any disk has.
 func TestFullDisk(t *testing.T) {
@@ -123,7 +130,7 @@ func TestAWSLimits(t *testing.T) {
 func TestNodeClient(t *testing.T) {
 	js := node(t)
 	s := serve(t)
-	checks(t, program(t, environment(), js, "node/api.mjs", s.URL), 7)
+	checks(t, program(t, environment(), js, "node/api.mjs", s.URL), 8)
 }
 
 // TestAWSCLI does what a person does at a prompt.
@@ -169,6 +176,69 @@ func TestAWSCLI(t *testing.T) {
 	}](t, aws("get-trace-summaries", "--start-time", fmt.Sprint(now-60), "--end-time", fmt.Sprint(now+60), "--query", "{TraceSummaries: TraceSummaries[].{ID: Id}}"))
 	if len(summaries.TraceSummaries) != 1 || summaries.TraceSummaries[0].ID != id {
 		t.Errorf("get-trace-summaries found %+v", summaries)
+	}
+
+	window := []string{"--start-time", fmt.Sprint(now - 60), "--end-time", fmt.Sprint(now + 60)}
+	for filter, n := range map[string]int{`annotation.by = "hand" AND duration = 0.5`: 1, `service("prompt") { fault }`: 0} {
+		args := slices.Concat([]string{"get-trace-summaries"}, window, []string{"--filter-expression", filter})
+		if found := decode[struct{ TraceSummaries []any }](t, aws(args...)); len(found.TraceSummaries) != n {
+			t.Errorf("%s finds %d traces, want %d", filter, len(found.TraceSummaries), n)
+		}
+	}
+
+	group := decode[struct {
+		Group struct{ GroupName, GroupARN, FilterExpression string }
+	}](t, aws("create-group", "--group-name", "hands", "--filter-expression", `annotation.by = "hand"`)).Group
+	if group.GroupName != "hands" || group.FilterExpression != `annotation.by = "hand"` || !strings.Contains(group.GroupARN, ":group/hands/") {
+		t.Errorf("create-group printed %+v", group)
+	}
+
+	// What was put before there was the group is not filed under it.
+	again := strings.NewReplacer(id, strings.Replace(id, "c1a1", "c1a2", 1), `"prompt"`, `"reply"`).Replace(doc)
+	aws("put-trace-segments", "--trace-segment-documents", again)
+	type service struct {
+		Name, Type, State string
+		SummaryStatistics *struct{ TotalCount int }
+	}
+	names := func(more ...string) []string {
+		var list []string
+		answer := decode[struct{ Services []service }](t, aws(slices.Concat([]string{"get-service-graph"}, window, more)...))
+		for _, s := range answer.Services {
+			text := fmt.Sprintf("%s %s %s", s.Name, s.Type, s.State)
+			if s.SummaryStatistics != nil {
+				text += fmt.Sprint(" ", s.SummaryStatistics.TotalCount)
+			}
+			list = append(list, text)
+		}
+		return list
+	}
+	all := []string{"prompt  active 1", "prompt client unknown", "reply  active 1", "reply client unknown"}
+	eventually(t, "both services are in the graph", func() bool { return slices.Equal(names(), all) })
+	if got := names("--group-name", "hands"); !slices.Equal(got, all[2:]) {
+		t.Errorf("get-service-graph of the group printed %q, want %q", got, all[2:])
+	}
+
+	points := decode[struct {
+		TimeSeriesServiceStatistics []struct {
+			Timestamp                any
+			ServiceSummaryStatistics *struct{ OkCount, TotalCount int }
+			ResponseTimeHistogram    []struct {
+				Value float64
+				Count int
+			}
+		}
+	}](t, aws(slices.Concat([]string{"get-time-series-service-statistics"}, window[:3], []string{fmt.Sprint(now + 600), "--entity-selector-expression", `service("prompt")`, "--period", "300"})...)).TimeSeriesServiceStatistics
+	total := 0
+	for _, p := range points {
+		if p.ServiceSummaryStatistics != nil {
+			total += p.ServiceSummaryStatistics.OkCount
+			if len(p.ResponseTimeHistogram) != 1 || p.ResponseTimeHistogram[0].Value != 0.5 {
+				t.Errorf("histogram: %+v", p.ResponseTimeHistogram)
+			}
+		}
+	}
+	if total != 1 {
+		t.Errorf("get-time-series-service-statistics printed %+v", points)
 	}
 
 	// An error goes to standard error, with status 254, as for any AWS service.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/roentgen-io/roentgen/test/process"
+	"github.com/roentgen-io/roentgen/test/recount"
 )
 
 // sdk is a program instrumented with one of the X-Ray SDKs.
@@ -104,8 +105,46 @@ func TestSDKs(t *testing.T) {
 					checkSummary(t, scenario, summaries[ids[scenario]], documents(t, r.of(ids[scenario])))
 				}
 			})
+			t.Run("graph", func(t *testing.T) { s.checkGraph(t, r, k.name, began) })
 		})
 	}
+}
+
+// checkGraph holds the service graph against a recount of all that the SDK sent,
+// and against the golden file with the nodes and edges one expects of the
+// scenarios.
+func (s *server) checkGraph(t *testing.T, r *relay, name string, began time.Time) {
+	t.Helper()
+	var docs []string
+	for _, doc := range documents(t, r.of("trace_id")) {
+		docs = append(docs, string(doc))
+	}
+	want, err := recount.Count(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := json.Marshal(map[string]any{"StartTime": began.Unix(), "EndTime": time.Now().Add(time.Minute).Unix()})
+	var got *recount.Graph
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		status, _, answer := s.call(t, "/ServiceGraph", string(body))
+		if status != http.StatusOK {
+			t.Fatalf("GetServiceGraph: %d %s", status, answer)
+		}
+		if got, err = recount.Read([]byte(answer)); err != nil {
+			t.Fatalf("%v\n%s", err, answer)
+		}
+		diff := recount.Diff(got, want)
+		if diff == "" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the service graph differs from the recount:\n%s", diff)
+		}
+	}
+	// Ports, which differ from run to run, are parts of names.
+	lines := strings.SplitAfter(newNormaliser().apply(got.String()), "\n")
+	slices.Sort(lines)
+	golden(t, filepath.Join("testdata", "golden", name, "graph.txt"), strings.Join(lines, ""))
 }
 
 // check waits until the server gives back a trace as the oracle wants it.

@@ -8,9 +8,10 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 
 import {
-  BatchGetTracesCommand, GetTraceSummariesCommand, InvalidRequestException,
-  PutTelemetryRecordsCommand, PutTraceSegmentsCommand, XRayClient, XRayServiceException,
-  paginateBatchGetTraces, paginateGetTraceSummaries,
+  BatchGetTracesCommand, CreateGroupCommand, DeleteGroupCommand, GetGroupCommand, GetTraceSummariesCommand,
+  InvalidRequestException, PutTelemetryRecordsCommand, PutTraceSegmentsCommand, UpdateGroupCommand, XRayClient,
+  XRayServiceException, paginateBatchGetTraces, paginateGetGroups, paginateGetServiceGraph,
+  paginateGetTimeSeriesServiceStatistics, paginateGetTraceGraph, paginateGetTraceSummaries,
 } from '@aws-sdk/client-xray';
 
 const client = new XRayClient({
@@ -39,6 +40,13 @@ async function put(...docs) {
 
 async function get(...ids) {
   return (await client.send(new BatchGetTracesCommand({ TraceIds: ids }))).Traces;
+}
+
+// all collects a member of all pages.
+async function all(pages, member) {
+  const list = [];
+  for await (const page of pages) list.push(...page[member]);
+  return list;
 }
 
 const checks = {
@@ -130,6 +138,71 @@ const checks = {
       got.push(...page.Traces.map((trace) => trace.Id));
     }
     assert.deepEqual(got.sort(), ids.sort());
+  },
+
+  async graphsStatisticsAndGroups() {
+    const trace = traceID();
+    const call = hex(8);
+    const now = Math.floor(Date.now() / 1000);
+    const { Group: group } = await client.send(new CreateGroupCommand({ GroupName: 'quay', FilterExpression: 'service("pier")' }));
+    assert.equal((await client.send(new GetGroupCommand({ GroupARN: group.GroupARN }))).Group.GroupName, 'quay');
+    assert.deepEqual(await put(
+      segment(trace, {
+        name: 'pier', start_time: now - 3, end_time: now - 1, fault: true,
+        cause: { exceptions: [{ id: hex(8), type: 'FogError', message: 'nothing to see' }] },
+        subsegments: [{ id: call, name: 'lock.example', namespace: 'remote', start_time: now - 2.75, end_time: now - 1.5 }],
+      }),
+      segment(trace, { name: 'lock', parent_id: call, start_time: now - 2.5, end_time: now - 2, annotations: { open: true } }),
+    ), []);
+    const window = { StartTime: new Date((now - 600) * 1000), EndTime: new Date((now + 600) * 1000) };
+    const filtered = (text) => all(paginateGetTraceSummaries({ client }, { ...window, FilterExpression: text }), 'TraceSummaries');
+    const [found] = await filtered('service("lock") { annotation.open = true } AND rootcause.fault.exception { name = "FogError" }');
+    assert.equal(found.Id, trace);
+    assert.equal(found.FaultRootCauses[0].Services[0].Type, '');
+    assert.equal(found.FaultRootCauses[0].Services[0].EntityPath[0].Exceptions[0].Name, 'FogError');
+    assert.equal(found.Annotations.open[0].AnnotationValue.BooleanValue, true);
+    assert.deepEqual(await filtered(`service("lock") { fault } AND service("pier")`), []);
+    await assert.rejects(filtered('fault AND (madeup = 7)'), (err) => {
+      assert.ok(err instanceof InvalidRequestException);
+      assert.equal(err.message, "Error Location: line 1, position 12 : Invalid input symbol: 'ma'");
+      return true;
+    });
+
+    for (const pages of [
+      () => paginateGetServiceGraph({ client }, { ...window, GroupName: 'quay' }),
+      () => paginateGetTraceGraph({ client }, { TraceIds: [trace] }),
+    ]) {
+      let services;
+      for (let i = 0; i < 150; i += 1) { // what counts, counts within seconds
+        services = await all(pages(), 'Services');
+        if (services.length >= 3) break;
+        await new Promise((resolve) => { setTimeout(resolve, 100); });
+      }
+      assert.deepEqual(services.map((s) => [s.Name, s.Type ?? null, s.State]), [
+        ['lock', null, 'active'], ['pier', null, 'active'], ['pier', 'client', 'unknown'],
+      ]);
+      const [lock, pier, visitor] = services;
+      assert.deepEqual(pier.Edges.map((e) => e.ReferenceId), [lock.ReferenceId]);
+      assert.deepEqual(visitor.Edges.map((e) => e.ReferenceId), [pier.ReferenceId]);
+      assert.equal(pier.SummaryStatistics.FaultStatistics.TotalCount, 1);
+      assert.equal(pier.Edges[0].SummaryStatistics.OkCount, 1);
+      assert.equal(pier.Edges[0].Aliases[0].Name, 'lock.example');
+      assert.deepEqual(pier.Edges[0].ResponseTimeHistogram, [{ Count: 1, Value: 1.25 }]);
+    }
+    const points = await all(paginateGetTimeSeriesServiceStatistics({ client }, {
+      ...window, EntitySelectorExpression: 'edge("pier", "lock")', Period: 60,
+    }), 'TimeSeriesServiceStatistics');
+    const numbers = points.filter((p) => p.EdgeSummaryStatistics);
+    assert.equal(numbers.length, 1);
+    assert.ok(numbers[0].Timestamp instanceof Date);
+    assert.equal(numbers[0].EdgeSummaryStatistics.TotalCount, 1);
+
+    await client.send(new UpdateGroupCommand({ GroupName: 'quay', FilterExpression: 'fault' }));
+    assert.deepEqual((await all(paginateGetGroups({ client }, {}), 'Groups')).map((g) => [g.GroupName, g.FilterExpression ?? null]), [
+      ['Default', null], ['quay', 'fault'],
+    ]);
+    await client.send(new DeleteGroupCommand({ GroupName: 'quay' }));
+    await assert.rejects(client.send(new GetGroupCommand({ GroupName: 'quay' })), { name: 'InvalidRequestException', message: 'Group not found' });
   },
 
   async telemetry() {
