@@ -17,6 +17,7 @@ type Expr struct {
 	text string
 	root *node
 	size int // nodes, those of expanded groups included
+	done <-chan struct{}
 }
 
 // Text returns the expression as it was written.
