@@ -339,15 +339,11 @@ func (n *node) ofTrace(row *trace.Row) Truth {
 	case kwRoot:
 		return n.compareBool(row.HasRoot)
 	case kwInferred:
-		for i := range row.Calls {
-			if row.Calls[i].Flags&trace.FlagInferred != 0 {
-				return n.compareBool(true)
-			}
-		}
-		if row.Cut {
+		have := countInferred(row) > 0
+		if !have && row.Cut {
 			return Unknown
 		}
-		return n.compareBool(false)
+		return n.compareBool(have)
 	case kwResponseTime:
 		return n.compareNumber(row.ResponseTime, row.HasResponseTime)
 	case kwDuration:
@@ -382,6 +378,22 @@ func (n *node) ofTrace(row *trace.Row) Truth {
 		return f.truth()
 	}
 	return False
+}
+
+// countInferred returns how many elements are known from their callers alone:
+// calls that nobody answered, and segments that were sent as inferred.
+func countInferred(row *trace.Row) (n int) {
+	for i := range row.Calls {
+		if row.Calls[i].Flags&trace.FlagInferred != 0 {
+			n++
+		}
+	}
+	for i := range row.Segments {
+		if row.Segments[i].Flags&trace.FlagInferred != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // anyText judges a keyword with several values.
@@ -695,7 +707,7 @@ func (n *node) ofElement(s *scope) Truth {
 	case kwPartial:
 		return n.compareBool(s.row.Partial)
 	case kwInferred:
-		return n.compareBool(s.call && s.flags&trace.FlagInferred != 0)
+		return n.compareBool(s.flags&trace.FlagInferred != 0)
 	case kwRoot:
 		if s.call {
 			return n.compareBool(s.place == inEdge && isClient(s.row, s.caller))
