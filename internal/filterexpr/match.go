@@ -832,6 +832,9 @@ func (n *node) ofCauses(s *scope) Truth {
 		return Unknown // what is last in a list that was cut may not be
 	}
 	for i := range causes {
+		if !s.goesOn() {
+			return Unknown
+		}
 		switch n.ofPath(&inner, &causes[i]) {
 		case True:
 			return True

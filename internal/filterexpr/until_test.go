@@ -17,6 +17,7 @@ func TestUntil(t *testing.T) {
 	for range 50_000 {
 		row.Segments = append(row.Segments, trace.SegmentEntry{})
 		row.Calls = append(row.Calls, trace.CallEntry{To: 1})
+		row.FaultCauses = append(row.FaultCauses, trace.RootCause{Services: []trace.RootCauseService{{Entities: []trace.RootCauseEntity{{Name: "desk"}}}}})
 	}
 	var terms []string
 	for i := range 1000 {
@@ -31,6 +32,7 @@ func TestUntil(t *testing.T) {
 		parse(t, `!service("desk") { `+inner+" }"),
 		parse(t, "edge(, ) { "+inner+" }"),
 		parse(t, strings.Repeat("edge(, ) { http.status = 1 } OR ", 1000)+"fault"),
+		parse(t, `rootcause.fault.entity { `+strings.Repeat(`name = "books" OR `, 1000)+`remote }`),
 		expand(t, `group.name = "long"`, long),
 	} {
 		start := time.Now()
