@@ -208,10 +208,10 @@ func (p *graphPrinter) barLegend() string {
 func (p *graphPrinter) tree() (rows []graphRow) {
 	// reach finds what lines lead to, the nearest first.
 	reach := func(lines []*graphLine) {
-		for queue := lines; len(queue) > 0; queue = queue[1:] {
+		for queue := slices.Clone(lines); len(queue) > 0; queue = queue[1:] {
 			if n := queue[0].to; n.via == nil {
 				n.via = queue[0]
-				queue = append(slices.Clip(queue), n.callees...)
+				queue = append(queue, n.callees...)
 			}
 		}
 	}

@@ -162,6 +162,12 @@ func TestVersions(t *testing.T) {
 	if !found || current != (GroupRef{1, 3}) || !slices.Equal(older, []GroupRef{{1, 1}}) {
 		t.Errorf("resolved %v %v %t", current, older, found)
 	}
+	if _, _, found := s.Resolve("a", a.ARN); !found {
+		t.Error("name and ARN of one group do not find it")
+	}
+	if _, _, found := s.Resolve("Default", a.ARN); found {
+		t.Error("the name of one group and the ARN of another find one of them")
+	}
 	if current, older, found := s.Resolve("Default", ""); !found || current != (GroupRef{}) || older != nil {
 		t.Errorf("resolved %v %v %t", current, older, found)
 	}

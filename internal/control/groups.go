@@ -355,11 +355,15 @@ func (s *Store) Group(name, arn string) (Group, error) {
 	return Group{}, ErrNotFound
 }
 
+// find returns the group of that name, ARN or both, nil when there is none.
 func (x *groupIndex) find(name, arn string) *Group {
-	if name != "" {
-		return x.byName[name]
+	if name == "" {
+		return x.byARN[arn]
 	}
-	return x.byARN[arn]
+	if g := x.byName[name]; g != nil && (arn == "" || arn == g.ARN) {
+		return g
+	}
+	return nil
 }
 
 // Expression is the Lookup of expressions that are in force now: group.name in a

@@ -483,13 +483,7 @@ func (n *node) foundKeyword(s *scope) string {
 			}
 			return "no root has arrived"
 		case kwInferred:
-			count := 0
-			for i := range row.Calls {
-				if row.Calls[i].Flags&trace.FlagInferred != 0 {
-					count++
-				}
-			}
-			return fmt.Sprintf("calls to services that sent nothing: %d", count)
+			return fmt.Sprintf("known from their callers alone: %d", countInferred(row))
 		case kwResponseTime:
 			why := ""
 			if row.InProgress {
@@ -592,8 +586,12 @@ func (n *node) foundKeyword(s *scope) string {
 		}
 		return "it is not the root"
 	case kwInferred:
-		if s.call && s.flags&trace.FlagInferred != 0 {
+		switch {
+		case s.flags&trace.FlagInferred == 0:
+		case s.call:
 			return "it sent nothing itself"
+		default:
+			return "its segment was sent as inferred"
 		}
 		return "it sent a segment"
 	case kwPartial:

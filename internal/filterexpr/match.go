@@ -67,8 +67,17 @@ type Matched struct {
 // Match reports whether a trace matches the expression. It allocates nothing for
 // rows that were decoded.
 func (e *Expr) Match(row *trace.Row) Truth {
-	s := scope{row: row, place: inTrace}
+	s := scope{row: row, place: inTrace, done: e.done}
 	return e.root.eval(&s, false)
+}
+
+// Until returns the expression for a question that nobody waits for any more
+// once done is closed: it is then Unknown of rows whose many segments and calls
+// it is still occupied with.
+func (e *Expr) Until(done <-chan struct{}) *Expr {
+	c := *e
+	c.done = done
+	return &c
 }
 
 // MatchIn is Match for windows of TimeRangeType Service: what satisfies a
@@ -77,7 +86,7 @@ func (e *Expr) Match(row *trace.Row) Truth {
 // also returns what the first of these conditions was satisfied by, when the
 // expression is True.
 func (e *Expr) MatchIn(row *trace.Row, startNanos, endNanos int64) (Truth, Matched) {
-	s := scope{row: row, place: inTrace, window: true, from: startNanos, to: endNanos}
+	s := scope{row: row, place: inTrace, window: true, from: startNanos, to: endNanos, done: e.done}
 	t := e.root.eval(&s, false)
 	if t != True {
 		return t, Matched{}
@@ -111,6 +120,7 @@ type scope struct {
 	hasDuration bool
 	annotations []int
 	segment     *segment.Segment
+	request     *[4]string // what the segment says of the request, once it was looked at
 
 	// in the braces of root causes
 	service     *trace.RootCauseService
@@ -122,6 +132,31 @@ type scope struct {
 	window   bool
 	from, to int64
 	matched  Matched
+
+	done   <-chan struct{} // of Until
+	judged int             // elements, since done was looked at
+}
+
+// elementsBetweenLooks is how many elements are judged before done is looked at:
+// with the longest of expressions that takes a tenth of a second.
+const elementsBetweenLooks = 1024
+
+// goesOn counts an element that is about to be judged, and reports whether the
+// answer is still waited for.
+func (s *scope) goesOn() bool {
+	s.judged++
+	return s.judged < elementsBetweenLooks || s.awaited()
+}
+
+// awaited looks at done. Once it is closed, goesOn asks at each element.
+func (s *scope) awaited() bool {
+	select {
+	case <-s.done: // never, when there is none
+		return false
+	default:
+		s.judged = 0
+		return true
+	}
 }
 
 func (n *node) eval(s *scope, negated bool) Truth {
@@ -304,15 +339,11 @@ func (n *node) ofTrace(row *trace.Row) Truth {
 	case kwRoot:
 		return n.compareBool(row.HasRoot)
 	case kwInferred:
-		for i := range row.Calls {
-			if row.Calls[i].Flags&trace.FlagInferred != 0 {
-				return n.compareBool(true)
-			}
-		}
-		if row.Cut {
+		have := countInferred(row) > 0
+		if !have && row.Cut {
 			return Unknown
 		}
-		return n.compareBool(false)
+		return n.compareBool(have)
 	case kwResponseTime:
 		return n.compareNumber(row.ResponseTime, row.HasResponseTime)
 	case kwDuration:
@@ -347,6 +378,22 @@ func (n *node) ofTrace(row *trace.Row) Truth {
 		return f.truth()
 	}
 	return False
+}
+
+// countInferred returns how many elements are known from their callers alone:
+// calls that nobody answered, and segments that were sent as inferred.
+func countInferred(row *trace.Row) (n int) {
+	for i := range row.Calls {
+		if row.Calls[i].Flags&trace.FlagInferred != 0 {
+			n++
+		}
+	}
+	for i := range row.Segments {
+		if row.Segments[i].Flags&trace.FlagInferred != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // anyText judges a keyword with several values.
@@ -542,6 +589,9 @@ func (n *node) ofServices(s *scope, negated bool) Truth {
 	}
 	result := absent(row)
 	for i := range row.Segments {
+		if !s.goesOn() {
+			return Unknown
+		}
 		e := &row.Segments[i]
 		if !n.to.matchAt(row, e.Service) || window && !s.inWindow(e.Flags, e.End) {
 			continue
@@ -557,6 +607,9 @@ func (n *node) ofServices(s *scope, negated bool) Truth {
 		}
 	}
 	for i := range row.Calls {
+		if !s.goesOn() {
+			return Unknown
+		}
 		e := &row.Calls[i]
 		// The client sends no segments either; its calls stand in for it, but
 		// only where a moment is asked for.
@@ -593,6 +646,9 @@ func (n *node) ofCalls(s *scope, negated bool) Truth {
 	row, window := s.row, s.window && !negated
 	result := absent(row)
 	for i := range row.Calls {
+		if !s.goesOn() {
+			return Unknown
+		}
 		e := &row.Calls[i]
 		if !n.from.matchAt(row, e.From) || !n.to.matchAt(row, e.To) || window && !s.inWindow(e.Flags, e.End) {
 			continue
@@ -651,7 +707,7 @@ func (n *node) ofElement(s *scope) Truth {
 	case kwPartial:
 		return n.compareBool(s.row.Partial)
 	case kwInferred:
-		return n.compareBool(s.call && s.flags&trace.FlagInferred != 0)
+		return n.compareBool(s.flags&trace.FlagInferred != 0)
 	case kwRoot:
 		if s.call {
 			return n.compareBool(s.place == inEdge && isClient(s.row, s.caller))
@@ -709,14 +765,8 @@ func (n *node) ofSegment(s *scope) Truth {
 		return False
 	}
 	switch n.kw {
-	case kwURL:
-		return n.compareText(seg.HTTP.Get("request", "url").String(), false)
-	case kwMethod:
-		return n.compareText(seg.HTTP.Get("request", "method").String(), false)
-	case kwUserAgent:
-		return n.compareText(seg.HTTP.Get("request", "user_agent").String(), false)
-	case kwClientIP:
-		return n.compareText(seg.HTTP.Get("request", "client_ip").String(), false)
+	case kwURL, kwMethod, kwUserAgent, kwClientIP:
+		return n.compareText(s.ofRequest(n.kw), false)
 	}
 	if seg.Kind != segment.KindSegment {
 		return False // the fields below belong to segments
@@ -735,6 +785,21 @@ func (n *node) ofSegment(s *scope) Truth {
 		f.text(seg.AWS.Get("resource_arn").String(), cutText)
 	}
 	return f.truth()
+}
+
+// ofRequest returns what the segment says of the request. The four texts are
+// taken out of the document together and kept: an expression may ask for them
+// thousands of times.
+func (s *scope) ofRequest(kw keyword) string {
+	if s.request == nil {
+		s.request = new([4]string)
+		var values [len(s.request)]segment.Raw
+		s.segment.HTTP.Get("request").Find(values[:], "url", "method", "user_agent", "client_ip")
+		for i, v := range values {
+			s.request[i] = v.String()
+		}
+	}
+	return s.request[kw-kwURL]
 }
 
 // fullRow stands for a row that leaves nothing out.
@@ -767,6 +832,9 @@ func (n *node) ofCauses(s *scope) Truth {
 		return Unknown // what is last in a list that was cut may not be
 	}
 	for i := range causes {
+		if !s.goesOn() {
+			return Unknown
+		}
 		switch n.ofPath(&inner, &causes[i]) {
 		case True:
 			return True

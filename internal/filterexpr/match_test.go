@@ -336,6 +336,32 @@ func TestMatch(t *testing.T) {
 }
 
 // TestUnknown holds that a row never denies what it may only have left out.
+// TestSentAsInferred holds that a trace that was read from X-Ray and written here
+// still has inferred services, though each of them has a segment now.
+func TestSentAsInferred(t *testing.T) {
+	var r rowOf
+	desk, covers := r.node("desk", "", ""), r.node("covers.example", "remote", "")
+	r.seg(desk, rootFlag)
+	r.seg(covers, inferredFlag)
+	r.call(desk, covers, 0)
+	row := r.done()
+	for text, want := range map[string]Truth{
+		`inferred`:                                True,
+		`inferred = false`:                        False,
+		`service("covers.example") { inferred }`:  True,
+		`service("covers.example") { !inferred }`: False,
+		`service("desk") { inferred }`:            False,
+	} {
+		e := parse(t, text)
+		if got := e.Match(row); got != want {
+			t.Errorf("%s is %v", text, got)
+		}
+		if x := e.Explain(row); x.Truth != want.String() {
+			t.Errorf("%s is explained as %s: %s", text, x.Truth, x.Found)
+		}
+	}
+}
+
 func TestUnknown(t *testing.T) {
 	var r rowOf
 	desk := r.node("desk", "", "")

@@ -1,7 +1,9 @@
 package filterexpr
 
 import (
+	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
 )
@@ -61,15 +63,16 @@ type Selector struct {
 	text     string
 }
 
-// MaxSelectorLength is the greatest length of an EntitySelectorExpression, in bytes.
+// MaxSelectorLength is the greatest length of an EntitySelectorExpression, in
+// characters, as the service's model counts them.
 const MaxSelectorLength = 500
 
 // ParseSelector reads an EntitySelectorExpression: service(...) or edge(...,...)
 // with names or id(...) inside, and nothing else. What is none is refused with
 // an *Error.
 func ParseSelector(text string) (*Selector, error) {
-	if len(text) > MaxSelectorLength {
-		return nil, tooLong(text, MaxSelectorLength)
+	if n := utf8.RuneCountInString(text); n > MaxSelectorLength {
+		return nil, tooLong(text, prefixOf(text, MaxSelectorLength), fmt.Sprintf("%d characters", MaxSelectorLength))
 	}
 	p := parser{lex: lexer{text: text}, place: inTrace}
 	p.advance()
@@ -106,6 +109,17 @@ func ParseSelector(text string) (*Selector, error) {
 		s.Service.m = *n.to
 	}
 	return s, nil
+}
+
+// prefixOf returns how many bytes the first n characters of a text take.
+func prefixOf(text string, n int) int {
+	for i := range text {
+		if n == 0 {
+			return i
+		}
+		n--
+	}
+	return len(text)
 }
 
 // String returns the selector in the form in which Expr.String writes it.

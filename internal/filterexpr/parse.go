@@ -17,6 +17,7 @@ type Expr struct {
 	text string
 	root *node
 	size int // nodes, those of expanded groups included
+	done <-chan struct{}
 	glance
 }
 
@@ -95,7 +96,7 @@ type parser struct {
 
 func (p *parser) parse() (*node, error) {
 	if len(p.lex.text) > MaxLength {
-		return nil, tooLong(p.lex.text, MaxLength)
+		return nil, tooLong(p.lex.text, MaxLength, fmt.Sprintf("%d bytes", MaxLength))
 	}
 	p.advance()
 	root, err := p.or()
@@ -109,10 +110,11 @@ func (p *parser) parse() (*node, error) {
 	return root, nil
 }
 
-func tooLong(text string, limit int) *Error {
-	e := errorAt(text, limit, "", "")
+// tooLong makes the error for a text that goes on after offset bytes, its limit.
+func tooLong(text string, offset int, limit string) *Error {
+	e := errorAt(text, offset, "", "")
 	e.Found = "more text"
-	e.Message = e.head() + fmt.Sprintf("the expression has more than %d bytes", limit)
+	e.Message = e.head() + "the expression has more than " + limit
 	e.Expected = []string{"the end"}
 	return e
 }

@@ -256,7 +256,9 @@ func TestSelectors(t *testing.T) {
 		{`fault`, "", head + `1 : Invalid input symbol: 'fault'`},
 		{`service("x"`, "", head + `12 : missing ')' at end of expression`},
 		{``, "", head + `1 : Invalid input symbol: '<EOF>'`},
-		{`service("` + strings.Repeat("x", 500) + `")`, "", head + `501 : the expression has more than 500 bytes`},
+		{`service("` + strings.Repeat("x", 500) + `")`, "", head + `501 : the expression has more than 500 characters`},
+		{`service("` + strings.Repeat("ä", 489) + `")`, `service("` + strings.Repeat("ä", 489) + `")`, ""}, // 500 characters, 989 bytes
+		{`service("` + strings.Repeat("ä", 490) + `")`, "", head + `501 : the expression has more than 500 characters`},
 	} {
 		s, err := ParseSelector(test.text)
 		if err != nil {

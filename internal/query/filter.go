@@ -33,6 +33,16 @@ func (q *Service) Filter(text string) (*Filter, error) {
 	return &Filter{text: text, expr: expr, need: expr.Need()}, nil
 }
 
+// until returns the filter for a question that ends with ctx.
+func (f *Filter) until(ctx context.Context) *Filter {
+	if f == nil {
+		return nil
+	}
+	c := *f
+	c.expr = f.expr.Until(ctx.Done())
+	return &c
+}
+
 // GroupError reports a filter expression that names a group which is not there.
 type GroupError struct{ Name, ARN string }
 
@@ -93,6 +103,9 @@ func (q *Service) match(ctx context.Context, ask *Question, asOf uint64, row *tr
 	}
 	full, truth := ask.judge(t.FullRow())
 	if truth == filterexpr.Unknown {
+		if err := ctx.Err(); err != nil { // nobody waits for the filter to decide
+			return matched{}, err
+		}
 		return matched{}, fmt.Errorf("trace %s: the filter cannot decide on the whole trace", row.ID)
 	}
 	return full, nil

@@ -146,6 +146,7 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 	} else {
 		scan.AsOf = q.store.LastSeq()
 	}
+	ask.Filter = ask.Filter.until(ctx)
 	page := &Page{}
 	if ask.Start >= ask.End || scan.AsOf == 0 { // an empty window, or an empty store
 		return page, nil

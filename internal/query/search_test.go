@@ -258,3 +258,40 @@ func TestFollow(t *testing.T) {
 		t.Error("nobody tells of changes, and nobody says so")
 	}
 }
+
+// TestCancelledFilter holds that a filter which is busy with a single large trace
+// gives up when the question does, and that this is no failure of the filter.
+func TestCancelledFilter(t *testing.T) {
+	s := memstore.New()
+	var calls strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&calls, `,{"id":"%016x","name":"stock","namespace":"remote","start_time":100,"end_time":101}`, i+100)
+	}
+	write(t, s, 1000, fmt.Sprintf(`{"trace_id":%q,"id":"0000000000000001","name":"shop","start_time":100,"end_time":101,"subsegments":[%s]}`,
+		traceID(1), calls.String()[1:]))
+	q := New(s)
+	f := filter(t, q, "service() { "+strings.Repeat(`http.status = 1 OR `, 3000)+"fault }")
+	id, _ := segment.ParseTraceID(traceID(1))
+	large, err := q.Trace(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, row := range []*trace.Row{large.Row(), large.FullRow()} {
+		ask := Question{Filter: f.until(ctx)}
+		if _, truth := ask.judge(row); truth != filterexpr.Unknown {
+			t.Errorf("a filter that was given up says %v", truth)
+		}
+		if _, err := q.match(ctx, &ask, s.LastSeq(), row); !errors.Is(err, context.Canceled) {
+			t.Errorf("match: %v", err)
+		}
+	}
+	if ids, _ := all(t, q, Question{End: 1e12, Filter: f}, nil); len(ids) != 0 {
+		t.Errorf("found %v", ids)
+	}
+	ask := Question{Filter: f}
+	if _, truth := ask.judge(large.FullRow()); truth != filterexpr.False {
+		t.Errorf("a filter that is waited for says %v", truth)
+	}
+}

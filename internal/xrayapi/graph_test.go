@@ -149,6 +149,7 @@ func TestServiceGraphErrors(t *testing.T) {
 		{"known ARN", "/ServiceGraph", `{"StartTime":1,"EndTime":2,"GroupARN":"arn:errors"}`, false, ""},
 		{"default", "/ServiceGraph", `{"StartTime":1,"EndTime":2,"GroupName":"Default"}`, false, ""},
 		{"default ARN", "/ServiceGraph", `{"StartTime":1,"EndTime":2,"GroupARN":"arn:aws:xray:us-east-1:000000000000:group/Default"}`, false, ""},
+		{"default name, other ARN", "/ServiceGraph", `{"StartTime":1,"EndTime":2,"GroupName":"Default","GroupARN":"arn:nobody"}`, false, "Group not found."},
 		{"wide", "/ServiceGraph", `{"StartTime":0,"EndTime":1e9}`, false, ""},
 		{"wide as AWS", "/ServiceGraph", `{"StartTime":0,"EndTime":21601}`, true, "Time range cannot be longer than 6 hours"},
 		{"six hours as AWS", "/ServiceGraph", `{"StartTime":0,"EndTime":21600}`, true, ""},
