@@ -297,6 +297,9 @@ func demoHints(program, url string, x demo.Examples, now time.Time) string {
 	if x.Failed != "" {
 		line("a request that failed, and why", "%s trace %s%s", program, x.Failed, endpoint)
 	}
+	line("who calls whom, how often, how fast, and what fails", "%s graph%s", program, endpoint)
+	line("requests whose payment failed or took long", `%s traces 'edge("checkout", "payments") { fault OR responsetime > 0.3 }'%s`, program, endpoint)
+	line("what fails from now on, live", "%s tail 'service() { fault }'%s", program, endpoint)
 	if x.Running != "" {
 		line("a report that is still being made", "%s trace %s%s", program, x.Running, endpoint)
 	}
