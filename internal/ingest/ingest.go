@@ -40,6 +40,11 @@ const (
 // once and small beside the memory that a busy server has anyway.
 const DefaultInFlightBytes = 64 << 20
 
+// importBacklog is how many bytes of documents may wait for the store's views
+// when history is imported: a third of what the store takes at all. History can
+// wait; what happens now has the rest.
+const importBacklog = 16 << 20
+
 // Origin says where documents come from.
 type Origin struct {
 	Source Source
@@ -156,6 +161,10 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 	size := int64(0)
 	for _, doc := range docs {
 		size += int64(len(doc))
+	}
+	if receipt != nil && in.cfg.Store.Stats().TailBytes > importBacklog {
+		m.overloaded.Add(float64(len(docs)))
+		return Report{}, tracestore.ErrOverloaded
 	}
 	// One put is always let in when nothing else is under way, however large it
 	// is: otherwise a big one could never be stored at all.

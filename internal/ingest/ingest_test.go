@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type fakeStore struct {
 	err     error
 	enter   chan struct{} // when set: told of each Write
 	release chan struct{} // when set: Write waits for it
+	backlog atomic.Int64
 
 	mu struct {
 		sync.Mutex
@@ -35,6 +37,8 @@ type fakeStore struct {
 		block   chan struct{}
 	}
 }
+
+func (s *fakeStore) Stats() tracestore.Stats { return tracestore.Stats{TailBytes: s.backlog.Load()} }
 
 func (s *fakeStore) Write(_ context.Context, records []tracestore.Record) error {
 	if s.enter != nil {
@@ -384,4 +388,25 @@ func benchmarkPut(b *testing.B, n int) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/document")
+}
+
+// TestImportYields holds that history waits when the store is behind, and what
+// happens now does not.
+func TestImportYields(t *testing.T) {
+	s := &fakeStore{}
+	in, _ := newIngester(t, s, nil)
+	s.backlog.Store(importBacklog + 1)
+	if _, err := in.Import(context.Background(), Origin{Source: SourceImport}, [][]byte{feedDoc(1)}); !errors.Is(err, tracestore.ErrOverloaded) {
+		t.Errorf("import: %v", err)
+	}
+	if _, err := in.Put(context.Background(), Origin{Source: SourceHTTP}, [][]byte{feedDoc(1)}); err != nil {
+		t.Errorf("put: %v", err)
+	}
+	s.backlog.Store(importBacklog)
+	if _, err := in.Import(context.Background(), Origin{Source: SourceImport}, [][]byte{feedDoc(1)}); err != nil {
+		t.Errorf("import later: %v", err)
+	}
+	if n := len(s.mu.writes); n != 2 {
+		t.Errorf("%d writes", n)
+	}
 }
