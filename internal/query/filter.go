@@ -114,7 +114,7 @@ func (q *Service) match(ctx context.Context, ask *Question, asOf uint64, row *tr
 // judge asks the filter about a row.
 func (ask *Question) judge(row *trace.Row) (matched, filterexpr.Truth) {
 	m := matched{row: row}
-	truth := filterexpr.False
+	var truth filterexpr.Truth
 	if ask.Clock == tracestore.ClockEnd {
 		truth, m.by = ask.Filter.expr.MatchIn(row, ask.Start, ask.End)
 	} else {
