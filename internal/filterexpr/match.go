@@ -163,10 +163,10 @@ type limits struct {
 // limits are looked at: it takes about a millisecond.
 const conditionsBetweenLooks = 1 << 16
 
-// goesOn counts what n asks of an element that is about to be judged, and
+// goesOn counts the conditions that an element is about to be judged by, and
 // reports whether it may be.
-func (s *scope) goesOn(n *node) bool {
-	s.judged += n.weight
+func (s *scope) goesOn(conditions int) bool {
+	s.judged += conditions
 	return s.judged < conditionsBetweenLooks || s.limits == nil || s.within()
 }
 
@@ -615,7 +615,7 @@ func (n *node) ofServices(s *scope, negated bool) Truth {
 	}
 	result := absent(row)
 	for i := range row.Segments {
-		if !s.goesOn(n) {
+		if !s.goesOn(n.weight) {
 			return Unknown
 		}
 		e := &row.Segments[i]
@@ -633,7 +633,7 @@ func (n *node) ofServices(s *scope, negated bool) Truth {
 		}
 	}
 	for i := range row.Calls {
-		if !s.goesOn(n) {
+		if !s.goesOn(n.weight) {
 			return Unknown
 		}
 		e := &row.Calls[i]
@@ -672,7 +672,7 @@ func (n *node) ofCalls(s *scope, negated bool) Truth {
 	row, window := s.row, s.window && !negated
 	result := absent(row)
 	for i := range row.Calls {
-		if !s.goesOn(n) {
+		if !s.goesOn(n.weight) {
 			return Unknown
 		}
 		e := &row.Calls[i]
@@ -858,7 +858,7 @@ func (n *node) ofCauses(s *scope) Truth {
 		return Unknown // what is last in a list that was cut may not be
 	}
 	for i := range causes {
-		if !s.goesOn(n) {
+		if !s.goesOn(n.weight) {
 			return Unknown
 		}
 		switch n.ofPath(&inner, &causes[i]) {
