@@ -38,6 +38,10 @@ const (
 	maxExplained     = 5000 // parts; what lies deeper is not taken apart
 	maxFoundText     = 120
 	maxFoundValues   = 6
+	// maxExplainedWork is how many conditions on segments, calls and root causes
+	// are judged: what stands in braces is looked at anew at each level above it.
+	// It takes half a second; what is not known by then is "unknown".
+	maxExplainedWork = 30_000_000
 )
 
 // Explain tells how the expression was understood and, unless row is nil, which
@@ -45,7 +49,11 @@ const (
 // texts of its parts are those of the group's own expression.
 func (e *Expr) Explain(row *trace.Row) *Explanation {
 	x := explainer{text: e.text, left: maxExplained}
-	s := scope{row: row, place: inTrace}
+	l := limits{most: maxExplainedWork}
+	if e.limits != nil {
+		l.done = e.done
+	}
+	s := scope{row: row, place: inTrace, limits: &l}
 	return x.node(e.root, &s)
 }
 
@@ -89,7 +97,7 @@ func (x *explainer) node(n *node, s *scope) *Explanation {
 		inner := scope{place: n.inner()}
 		if s.row != nil {
 			var ok bool
-			if inner, e.Found, ok = n.nearest(s.row); !ok {
+			if inner, e.Found, ok = n.nearest(s); !ok {
 				inner = scope{place: n.inner()}
 			}
 		}
@@ -121,64 +129,87 @@ type candidate struct {
 	text  string
 }
 
-// nearest returns the element that satisfies what is in braces or comes nearest
-// to it, and says what elements there are.
-func (n *node) nearest(row *trace.Row) (scope, string, bool) {
-	var list []candidate
+// candidates calls fn for the elements that the condition is about, until it
+// returns false.
+func (n *node) candidates(row *trace.Row, fn func(c *candidate) bool) {
 	switch n.kind {
 	case nodeService:
 		for i := range row.Segments {
-			if e := &row.Segments[i]; n.to.matchAt(row, e.Service) {
-				list = append(list, candidate{scope: segmentScope(row, e)})
+			if e := &row.Segments[i]; n.to.matchAt(row, e.Service) && !fn(&candidate{scope: segmentScope(row, e)}) {
+				return
 			}
 		}
 		for i := range row.Calls {
-			if e := &row.Calls[i]; e.Flags&trace.FlagInferred != 0 && n.to.matchAt(row, e.To) {
-				list = append(list, candidate{scope: callScope(row, e, inService)})
+			if e := &row.Calls[i]; e.Flags&trace.FlagInferred != 0 && n.to.matchAt(row, e.To) &&
+				!fn(&candidate{scope: callScope(row, e, inService)}) {
+				return
 			}
 		}
 	case nodeEdge:
 		for i := range row.Calls {
-			if e := &row.Calls[i]; n.from.matchAt(row, e.From) && n.to.matchAt(row, e.To) {
-				list = append(list, candidate{scope: callScope(row, e, inEdge)})
+			if e := &row.Calls[i]; n.from.matchAt(row, e.From) && n.to.matchAt(row, e.To) && !fn(&candidate{scope: callScope(row, e, inEdge)}) {
+				return
 			}
 		}
 	case nodeCause:
-		list = n.causeCandidates(row)
-	}
-	what := n.elements()
-	if len(list) == 0 {
-		if n.kind == nodeService && len(n.kids) > 0 && n.eachNode(row) > 0 {
-			return scope{}, "there is such a service, but no segment of it: " + n.nodeNames(row), false
+		causes := causesOf(row, n.cause.kind)
+		for i := range causes {
+			list := n.causeCandidates(row, &causes[i])
+			for j := range list {
+				if !fn(&list[j]) {
+					return
+				}
+			}
 		}
-		if n.kind == nodeService && n.eachNode(row) > 0 {
-			return scope{}, "services: " + n.nodeNames(row), false
-		}
-		text := "no " + what
-		if n.kind == nodeService {
-			text += "; the trace has " + nodeList(row.Services)
-		}
-		return scope{}, text, false
 	}
-	if len(n.kids) == 0 {
-		return scope{}, fmt.Sprintf("%s: %d, the first one %s", what, len(list), list[0].describe()), false
-	}
-	best, bestScore, satisfied := 0, -1, 0
-	for i := range list {
-		score := n.kids[0].score(&list[i].scope)
-		if n.kids[0].eval(&list[i].scope, false) == True {
+}
+
+// nearest returns the element that satisfies what is in braces or comes nearest
+// to it, and says what elements there are.
+func (n *node) nearest(s *scope) (scope, string, bool) {
+	row := s.row
+	var first, best candidate
+	count, satisfied, bestScore := 0, 0, -1
+	all := true
+	n.candidates(row, func(c *candidate) bool {
+		// To make a candidate takes as long as some ten conditions.
+		if all = s.goesOn(10 + 2*n.weight); !all {
+			return false
+		}
+		if count++; count == 1 {
+			first = *c
+		}
+		if len(n.kids) == 0 {
+			return true
+		}
+		score := n.kids[0].score(&c.scope)
+		if n.kids[0].eval(&c.scope, false) == True {
 			satisfied++
 			score = 1 << 30
 		}
 		if score > bestScore {
-			best, bestScore = i, score
+			best, bestScore = *c, score
 		}
+		return true
+	})
+	what := n.elements()
+	switch {
+	case !all:
+		return scope{}, "too many " + what + " to look at all of them", false
+	case count > 0 && len(n.kids) == 0:
+		return scope{}, fmt.Sprintf("%s: %d, the first one %s", what, count, first.describe()), false
+	case count > 0 && satisfied > 0:
+		return best.scope, fmt.Sprintf("%s: %d, %d of them as the braces ask; the first such is %s", what, count, satisfied, best.describe()), true
+	case count > 0:
+		return best.scope, fmt.Sprintf("%s: %d, none of them as the braces ask; nearest comes %s", what, count, best.describe()), true
+	case n.kind != nodeService:
+		return scope{}, "no " + what, false
+	case n.eachNode(row) == 0:
+		return scope{}, "no " + what + "; the trace has " + nodeList(row.Services), false
+	case len(n.kids) > 0:
+		return scope{}, "there is such a service, but no segment of it: " + n.nodeNames(row), false
 	}
-	text := fmt.Sprintf("%s: %d, none of them as the braces ask; nearest comes ", what, len(list))
-	if satisfied > 0 {
-		text = fmt.Sprintf("%s: %d, %d of them as the braces ask; the first such is ", what, len(list), satisfied)
-	}
-	return list[best].scope, text + list[best].describe(), true
+	return scope{}, "services: " + n.nodeNames(row), false
 }
 
 // score counts what is true of the conditions that stand side by side.
@@ -193,36 +224,33 @@ func (n *node) score(s *scope) int {
 	return score
 }
 
-func (n *node) causeCandidates(row *trace.Row) []candidate {
+// causeCandidates returns the elements of one root cause.
+func (n *node) causeCandidates(row *trace.Row, cause *trace.RootCause) []candidate {
 	var list []candidate
-	causes := causesOf(row, n.cause.kind)
-	for i := range causes {
-		from := len(list)
-		add := func(s scope, text string) {
-			s.row, s.place, s.index = row, n.cause.inner, len(list)-from
-			list = append(list, candidate{s, text})
+	add := func(s scope, text string) {
+		s.row, s.place, s.index = row, n.cause.inner, len(list)
+		list = append(list, candidate{s, text})
+	}
+	for i := range cause.Services {
+		svc := &cause.Services[i]
+		if n.cause.inner == inCause {
+			add(scope{service: svc}, nodeText(svc.Service))
+			continue
 		}
-		for j := range causes[i].Services {
-			svc := &causes[i].Services[j]
-			if n.cause.inner == inCause {
-				add(scope{service: svc}, nodeText(svc.Service))
+		for j := range svc.Entities {
+			ent := &svc.Entities[j]
+			if n.cause.inner != inException {
+				add(scope{service: svc, entity: ent}, clip(ent.Name, maxFoundText)+" in "+nodeText(svc.Service))
 				continue
 			}
-			for k := range svc.Entities {
-				ent := &svc.Entities[k]
-				if n.cause.inner != inException {
-					add(scope{service: svc, entity: ent}, clip(ent.Name, maxFoundText)+" in "+nodeText(svc.Service))
-					continue
-				}
-				for l := range ent.Exceptions {
-					exc := &ent.Exceptions[l]
-					add(scope{service: svc, entity: ent, exception: exc}, clip(exc.Name, maxFoundText)+": "+clip(exc.Message, maxFoundText))
-				}
+			for k := range ent.Exceptions {
+				exc := &ent.Exceptions[k]
+				add(scope{service: svc, entity: ent, exception: exc}, clip(exc.Name, maxFoundText)+": "+clip(exc.Message, maxFoundText))
 			}
 		}
-		for j := from; j < len(list); j++ {
-			list[j].scope.last = len(list) - from - 1
-		}
+	}
+	for i := range list {
+		list[i].scope.last = len(list) - 1
 	}
 	return list
 }

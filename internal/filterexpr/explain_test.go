@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
 )
@@ -102,4 +103,30 @@ func TestExplainIsBounded(t *testing.T) {
 	// Indexes that lead nowhere are no trouble.
 	broken := &trace.Row{Segments: []trace.SegmentEntry{{Service: 5, Annotations: []int{-1, 9}}}, Calls: []trace.CallEntry{{From: -1, To: 7, Flags: trace.FlagInferred}}}
 	parse(t, `service() { name or annotation.x } edge(,) { root or type }`).Explain(broken)
+}
+
+// TestExplainTakesNoTime holds that no expression and trace together take long to
+// explain: what is in braces would be judged at each level above it.
+func TestExplainTakesNoTime(t *testing.T) {
+	row := &trace.Row{Services: []trace.ServiceID{{Name: "desk"}}}
+	for range 50_000 {
+		row.Segments = append(row.Segments, trace.SegmentEntry{})
+		row.Calls = append(row.Calls, trace.CallEntry{Flags: trace.FlagInferred})
+	}
+	inner := "{ " + strings.Repeat("http.status = 1 OR ", 3000) + "fault }"
+	for _, text := range []string{
+		strings.Repeat("!", 400) + "service() " + inner,
+		strings.Repeat("!", 400) + "edge(, ) " + inner,
+		strings.Repeat("service() OR ", 3000) + "fault",
+		strings.Repeat(`service() { fault } OR `, 2000) + "fault",
+	} {
+		start := time.Now()
+		x := parse(t, text).Explain(row)
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%.80s… took %v", text, took)
+		}
+		if x.Truth == "" {
+			t.Errorf("%.80s…: nothing is said of its truth", text)
+		}
+	}
 }

@@ -67,7 +67,7 @@ type Matched struct {
 // Match reports whether a trace matches the expression. It allocates nothing for
 // rows that were decoded.
 func (e *Expr) Match(row *trace.Row) Truth {
-	s := scope{row: row, place: inTrace, done: e.done}
+	s := scope{row: row, place: inTrace, limits: e.limits}
 	return e.root.eval(&s, false)
 }
 
@@ -75,8 +75,23 @@ func (e *Expr) Match(row *trace.Row) Truth {
 // once done is closed: it is then Unknown of rows whose many segments and calls
 // it is still occupied with.
 func (e *Expr) Until(done <-chan struct{}) *Expr {
+	return e.limited(func(l *limits) { l.done = done })
+}
+
+// Within returns the expression for those who cannot wait: it is Unknown of rows
+// of whose segments, calls and root causes it asks more than about so many
+// conditions in all.
+func (e *Expr) Within(conditions int64) *Expr {
+	return e.limited(func(l *limits) { l.most = conditions })
+}
+
+func (e *Expr) limited(set func(*limits)) *Expr {
 	c := *e
-	c.done = done
+	c.limits = &limits{}
+	if e.limits != nil {
+		*c.limits = *e.limits
+	}
+	set(c.limits)
 	return &c
 }
 
@@ -86,7 +101,7 @@ func (e *Expr) Until(done <-chan struct{}) *Expr {
 // also returns what the first of these conditions was satisfied by, when the
 // expression is True.
 func (e *Expr) MatchIn(row *trace.Row, startNanos, endNanos int64) (Truth, Matched) {
-	s := scope{row: row, place: inTrace, window: true, from: startNanos, to: endNanos, done: e.done}
+	s := scope{row: row, place: inTrace, window: true, from: startNanos, to: endNanos, limits: e.limits}
 	t := e.root.eval(&s, false)
 	if t != True {
 		return t, Matched{}
@@ -133,30 +148,41 @@ type scope struct {
 	from, to int64
 	matched  Matched
 
-	done   <-chan struct{} // of Until
-	judged int             // elements, since done was looked at
+	*limits       // nil: none
+	judged  int   // conditions on elements, since the limits were looked at
+	spent   int64 // and before
 }
 
-// elementsBetweenLooks is how many elements are judged before done is looked at:
-// with the longest of expressions that takes a tenth of a second.
-const elementsBetweenLooks = 1024
-
-// goesOn counts an element that is about to be judged, and reports whether the
-// answer is still waited for.
-func (s *scope) goesOn() bool {
-	s.judged++
-	return s.judged < elementsBetweenLooks || s.awaited()
+// limits say when a judgement is given up.
+type limits struct {
+	done <-chan struct{}
+	most int64 // conditions on elements, 0 for any number
 }
 
-// awaited looks at done. Once it is closed, goesOn asks at each element.
-func (s *scope) awaited() bool {
+// conditionsBetweenLooks is how many conditions on elements are judged before the
+// limits are looked at: it takes about a millisecond.
+const conditionsBetweenLooks = 1 << 16
+
+// goesOn counts the conditions that an element is about to be judged by, and
+// reports whether it may be.
+func (s *scope) goesOn(conditions int) bool {
+	s.judged += conditions
+	return s.judged < conditionsBetweenLooks || s.limits == nil || s.within()
+}
+
+// within looks at the limits. Once they are reached, goesOn asks at each element.
+func (s *scope) within() bool {
 	select {
 	case <-s.done: // never, when there is none
 		return false
 	default:
-		s.judged = 0
-		return true
 	}
+	if s.most > 0 && s.spent+int64(s.judged) > s.most {
+		return false
+	}
+	s.spent += int64(s.judged)
+	s.judged = 0
+	return true
 }
 
 func (n *node) eval(s *scope, negated bool) Truth {
@@ -589,7 +615,7 @@ func (n *node) ofServices(s *scope, negated bool) Truth {
 	}
 	result := absent(row)
 	for i := range row.Segments {
-		if !s.goesOn() {
+		if !s.goesOn(n.weight) {
 			return Unknown
 		}
 		e := &row.Segments[i]
@@ -607,7 +633,7 @@ func (n *node) ofServices(s *scope, negated bool) Truth {
 		}
 	}
 	for i := range row.Calls {
-		if !s.goesOn() {
+		if !s.goesOn(n.weight) {
 			return Unknown
 		}
 		e := &row.Calls[i]
@@ -646,7 +672,7 @@ func (n *node) ofCalls(s *scope, negated bool) Truth {
 	row, window := s.row, s.window && !negated
 	result := absent(row)
 	for i := range row.Calls {
-		if !s.goesOn() {
+		if !s.goesOn(n.weight) {
 			return Unknown
 		}
 		e := &row.Calls[i]
@@ -832,7 +858,7 @@ func (n *node) ofCauses(s *scope) Truth {
 		return Unknown // what is last in a list that was cut may not be
 	}
 	for i := range causes {
-		if !s.goesOn() {
+		if !s.goesOn(n.weight) {
 			return Unknown
 		}
 		switch n.ofPath(&inner, &causes[i]) {

@@ -253,6 +253,11 @@ func TestMatch(t *testing.T) {
 		{`service("stray") { partial }`, "search"},
 		{`service("stray") { user = "nobody" }`, ""},
 		// edges
+		// the client has the name of the root's service
+		{`edge("desk", "desk")`, "loan late search open"},
+		{`edge(id(name: "desk", type: ""), "desk")`, ""},
+		{`edge(id(name: "desk", type: ""), "covers.example")`, "search"},
+		{`service(id(name: "desk", type: ""))`, "search open"},
 		{`edge("desk", "fines")`, "late"},
 		{`!edge("desk", "fines")`, "loan search open lost"},
 		{`edge("fines", "desk")`, ""},

@@ -14,10 +14,10 @@ const (
 // Expr is a parsed expression. It is not changed after Parse returned it, and
 // may be used by several goroutines.
 type Expr struct {
-	text string
-	root *node
-	size int // nodes, those of expanded groups included
-	done <-chan struct{}
+	text    string
+	root    *node
+	size    int // nodes, those of expanded groups included
+	*limits     // of Match; nil: none
 	glance
 }
 
@@ -62,6 +62,9 @@ type node struct {
 	// kids are the operands of AND, OR (two or more) and NOT (one), and what
 	// stands in braces, if anything does.
 	kids []*node
+	// weight is how many conditions service(), edge() and causes ask of each
+	// element, at least 1.
+	weight int
 
 	key    annotationKey
 	from   *matcher // caller of an edge
@@ -546,10 +549,12 @@ func (p *parser) entity() (*matcher, error) {
 
 // braces reads what stands in braces, if they are there.
 func (p *parser) braces(n *node, inner place) error {
+	n.weight = 1
 	p.want.wants |= wantBraces
 	if !p.tok.is("{") {
 		return nil
 	}
+	before := p.nodes
 	if err := p.deeper(); err != nil {
 		return err
 	}
@@ -567,7 +572,7 @@ func (p *parser) braces(n *node, inner place) error {
 	p.depth--
 	p.place = outer
 	n.end = p.tok.end
-	n.kids = []*node{kid}
+	n.kids, n.weight = []*node{kid}, max(1, p.nodes-before)
 	p.take("}", 0)
 	return nil
 }

@@ -56,6 +56,42 @@ func TestUntil(t *testing.T) {
 	}
 }
 
+// TestWithin holds that a judgement ends after a number of conditions, whatever
+// they are about, and that the number is of no concern otherwise.
+func TestWithin(t *testing.T) {
+	row := &trace.Row{Services: []trace.ServiceID{{Name: "desk"}}}
+	for range 10_000 {
+		row.Segments = append(row.Segments, trace.SegmentEntry{})
+		row.Calls = append(row.Calls, trace.CallEntry{})
+	}
+	inner := "{ " + strings.Repeat("http.status = 1 OR ", 999) + "fault }"
+	for _, test := range []struct {
+		text string
+		most int64
+		want Truth
+	}{
+		{"service() " + inner, 1e6, Unknown},
+		{"service() " + inner, 3e7, False},
+		{"edge(, ) " + inner, 1e6, Unknown},
+		{"edge(, ) " + inner, 3e7, False},
+		{strings.Repeat("service() { fault } OR ", 100) + "error", 1e6, Unknown},
+		{strings.Repeat("service() { fault } OR ", 100) + "error", 3e7, False},
+		{"service() " + inner + " AND fault", 1e6, False}, // the root has no fault
+		{"ok OR service() " + inner, 1, True},
+		{"service() { !fault }", 1, True},
+	} {
+		e := parse(t, test.text)
+		if got := e.Within(test.most).Match(row); got != test.want {
+			t.Errorf("%.60s… within %d: %v, want %v", test.text, test.most, got, test.want)
+		}
+		closed := make(chan struct{})
+		close(closed)
+		if got := e.Within(1e12).Until(closed).Match(row); got != test.want && got != Unknown {
+			t.Errorf("%.60s…, given up: %v", test.text, got)
+		}
+	}
+}
+
 func expand(t *testing.T, text string, group *Expr) *Expr {
 	t.Helper()
 	e, err := parse(t, text).Expand(func(GroupRef) (*Expr, error) { return group, nil })
