@@ -13,7 +13,7 @@ import (
 )
 
 func toy(defect string) Engine {
-	return Engine{RecoverIn: time.Second, Open: func(fs vfs.FS) (tracestore.Store, error) {
+	return Engine{Open: func(fs vfs.FS) (tracestore.Store, error) {
 		s, err := openToy(fs, defect)
 		switch {
 		case err != nil:
@@ -26,6 +26,8 @@ func toy(defect string) Engine {
 	}}
 }
 
+// TestToyStorePasses gives the toy engine the time that every engine has, since a
+// busy machine may keep it waiting for longer than it takes to recover.
 func TestToyStorePasses(t *testing.T) { Run(t, toy("")) }
 
 // TestDefectsAreFound builds one mistake after the other into the toy engine.
@@ -45,6 +47,7 @@ func TestDefectsAreFound(t *testing.T) {
 	} {
 		t.Run(c.defect, func(t *testing.T) {
 			e := toy(c.defect)
+			e.RecoverIn = time.Second // one of them never does
 			var last error
 			for seed := range uint64(400) {
 				rng := rand.New(rand.NewPCG(seed, 0))
