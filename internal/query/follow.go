@@ -47,7 +47,8 @@ type waiting struct {
 // a trace that changes again is given again. Traces of nothing but orphans are
 // left out unless orphans is set. fn also hears how many changed traces were
 // left out since the last time, because more change than can be followed; row is
-// nil when only that is new, or when nothing was for idle. Follow ends with
+// nil when only that is new, or when nothing was for idle. The first call has
+// neither: from then on no change is missed. Follow ends with
 // fn's first error or ctx's.
 func (q *Service) Follow(ctx context.Context, f *Filter, orphans bool, idle time.Duration, fn func(row *trace.Row, missed int) error) error {
 	if q.changes == nil {
@@ -55,6 +56,9 @@ func (q *Service) Follow(ctx context.Context, f *Filter, orphans bool, idle time
 	}
 	changes := q.changes()
 	defer changes.Cancel()
+	if err := fn(nil, 0); err != nil {
+		return err
+	}
 	ask := Question{Filter: f, Orphans: orphans}
 	queue := make(map[segment.TraceID]*waiting)
 	missed := 0

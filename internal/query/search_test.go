@@ -235,6 +235,10 @@ func TestFollow(t *testing.T) {
 			})
 		}()
 		synctest.Wait()
+		if len(got) != 1 || got[0] != (told{-1, 0}) || first != 0 {
+			t.Errorf("%v after %v, where the feed should say that it has begun", got, first)
+		}
+		got = nil
 		put(1, true)
 		put(2, false)
 		time.Sleep(settleTime / 2)

@@ -69,9 +69,6 @@ func (h *handler) tail(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Accel-Buffering", "no") // proxies are not to collect lines
-	if err := out.send(nil); err != nil {
-		return http.ErrAbortHandler
-	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	if h.cfg.Stopping != nil {
