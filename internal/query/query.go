@@ -170,13 +170,14 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 		scan.Skipped = func(visible int) { skipped += visible }
 	}
 	var failed error
+	slow := false // look at the clock at every row
 	deadline := q.now().Add(q.maxTime)
 	err := q.store.Scan(ctx, scan, func(c tracestore.Cursor, row *trace.Row) bool {
 		// The page ends when one more row shows up, so that the last page of an
 		// answer is known to be the last. Rows skipped before it are skipped, and
 		// counted, by the next page.
 		if len(page.Rows) >= limit || scanned >= q.maxExamined ||
-			scanned > 0 && (scanned%64 == 0 || skipped > 0) && q.now().After(deadline) {
+			scanned > 0 && (scanned%64 == 0 || skipped > 0 || slow) && q.now().After(deadline) {
 			more = true
 			return false
 		}
@@ -193,6 +194,7 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 			failed = err
 			return false
 		}
+		slow = slow || m.row != row // it took the documents to decide
 		if m.ok {
 			if m.row == row { // which is the store's again when this returns
 				m = m.keep()
