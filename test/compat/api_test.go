@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/xray"
 	"github.com/aws/aws-sdk-go-v2/service/xray/types"
@@ -263,12 +264,19 @@ func decode[T any](t *testing.T, text string) T {
 	return v
 }
 
+// goClient returns an AWS client that tries again only what is cut on its own
+// side: it closes the body of its request as soon as the head of the answer is
+// there, and when net/http is not done with that body yet, which a server as near as
+// this one brings about, the connection ends while a large answer is read.
 func goClient(s *server) *xray.Client {
 	return xray.New(xray.Options{
-		Region:           "eu-west-1",
-		BaseEndpoint:     aws.String(s.URL),
-		Credentials:      credentials.NewStaticCredentialsProvider("test", "test", ""),
-		RetryMaxAttempts: 1,
+		Region:       "eu-west-1",
+		BaseEndpoint: aws.String(s.URL),
+		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.MaxBackoff = 10, 5*time.Millisecond
+			o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
+		}),
 	})
 }
 
