@@ -465,25 +465,23 @@ func (g *graphSum) add(at bucketRef, key, value []byte) error {
 		c = &sumCell{firstBy: math.MaxInt64, lastBy: math.MinInt64}
 		g.cells[string(key)] = c
 	}
-	if at.tier.unit() == servicegraph.Second {
-		if err := c.cell.MergeBinary(value); err != nil {
-			return corrupt(appendCellKey(at, key), err)
-		}
-		return nil
-	}
-	var one servicegraph.Cell
-	if err := one.UnmarshalBinary(value); err != nil {
+	if err := c.cell.MergeBinary(value); err != nil {
 		return corrupt(appendCellKey(at, key), err)
 	}
+	if at.tier.unit() == servicegraph.Second {
+		return nil
+	}
 	var first, last servicegraph.Start
-	one.Starts(func(s servicegraph.Start) bool {
+	err := servicegraph.EncodedStarts(value, func(s servicegraph.Start) bool {
 		if first.N == 0 {
 			first = s
 		}
 		last = s
 		return true
 	})
-	c.cell.Merge(&one)
+	if err != nil {
+		return corrupt(appendCellKey(at, key), err)
+	}
 	if first.N != 0 {
 		c.note(at, first)
 		if last != first {
@@ -551,12 +549,8 @@ func (g *graphSum) sharpen(r *graphReader) error {
 					return nil
 				}
 				g.read++
-				var one servicegraph.Cell
-				if err := one.UnmarshalBinary(value); err != nil {
-					return corrupt(appendCellKey(at, key), err)
-				}
 				c := g.cells[string(key)]
-				one.Starts(func(s servicegraph.Start) bool {
+				err := servicegraph.EncodedStarts(value, func(s servicegraph.Start) bool {
 					for _, v := range vague {
 						if s.At >= v.At && s.At < v.At+v.Unit.Seconds() {
 							c.cell.AddStart(servicegraph.Start{At: v.At, Unit: v.Unit, N: -s.N})
@@ -566,6 +560,9 @@ func (g *graphSum) sharpen(r *graphReader) error {
 					}
 					return true
 				})
+				if err != nil {
+					return corrupt(appendCellKey(at, key), err)
+				}
 				return nil
 			})
 			if err != nil {
