@@ -57,16 +57,32 @@ type bucketRef struct {
 // graphChanges are what a step adds to the cells, by seconds.
 type graphChanges map[bucketRef]servicegraph.Cells
 
-func (g graphChanges) add(part uint16, c *servicegraph.Contribution, sign int64, refs []tracestore.GroupRef) {
+// graphAdder adds to graphChanges. It remembers which cells it added to last:
+// what traces that follow each other contribute belongs mostly to the same.
+type graphAdder struct {
+	changes graphChanges
+	last    bucketRef
+	cells   servicegraph.Cells // nil: there is no last
+}
+
+func (g *graphAdder) add(part uint16, c *servicegraph.Contribution, sign int64, refs []tracestore.GroupRef) {
 	b := bucketRef{part: part, bucket: floorDiv(c.At, 1000)}
 	for _, b.ref = range refs {
-		cells := g[b]
-		if cells == nil {
-			cells = make(servicegraph.Cells)
-			g[b] = cells
+		if g.cells == nil || b != g.last {
+			g.last, g.cells = b, g.changes[b]
+			if g.cells == nil {
+				g.cells = make(servicegraph.Cells)
+				g.changes[b] = g.cells
+			}
 		}
-		cells.Add(c, sign)
+		g.cells.Add(c, sign)
 	}
+}
+
+// clear makes the adder ready for another step, when the changes were used.
+func (g *graphAdder) clear() {
+	clear(g.changes)
+	g.cells = nil
 }
 
 // each calls fn for the changes of the cells of all tiers, tier by tier in the
