@@ -417,15 +417,19 @@ type Cells map[Key]*Cell
 
 // Add adds a contribution to its cell; sign is 1, or -1 to take it away again.
 // The cells do not hold on to the documents that the contribution refers to.
-func (cs Cells) Add(o *Contribution, sign int64) {
-	c := cs[o.Key]
+func (cs Cells) Add(o *Contribution, sign int64) { cs.Of(&o.Key).Add(o, sign) }
+
+// Of returns the cell of a key, a new one when there is none. The cells do not
+// hold on to the texts of the key.
+func (cs Cells) Of(key *Key) *Cell {
+	c := cs[*key]
 	if c == nil {
 		c = &Cell{}
-		k := o.Key
+		k := *key
 		k.From.ServiceID, k.To.ServiceID = cloneService(k.From.ServiceID), cloneService(k.To.ServiceID)
 		cs[k] = c
 	}
-	c.Add(o, sign)
+	return c
 }
 
 // Merge adds all that other holds, which is not changed and not kept.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/roentgen-io/roentgen/internal/servicegraph"
@@ -57,32 +58,44 @@ type bucketRef struct {
 // graphChanges are what a step adds to the cells, by seconds.
 type graphChanges map[bucketRef]servicegraph.Cells
 
-// graphAdder adds to graphChanges. It remembers which cells it added to last:
-// what traces that follow each other contribute belongs mostly to the same.
+// graphAdder adds to graphChanges. It remembers cells that it added to: the same
+// few services contribute again and again, and to find a cell by the texts of its
+// key costs more than to add to it.
 type graphAdder struct {
 	changes graphChanges
-	last    bucketRef
-	cells   servicegraph.Cells // nil: there is no last
+	known   [256]knownCell // by a hash of key and bucket
+}
+
+type knownCell struct {
+	at   bucketRef
+	key  servicegraph.Key
+	cell *servicegraph.Cell // nil: none is known here
 }
 
 func (g *graphAdder) add(part uint16, c *servicegraph.Contribution, sign int64, refs []tracestore.GroupRef) {
 	b := bucketRef{part: part, bucket: floorDiv(c.At, 1000)}
+	hash := xxhash.Sum64String(c.Key.From.Name) + uint64(b.bucket)
+	if c.Key.IsEdge() {
+		hash += 31 * xxhash.Sum64String(c.Key.To.Name)
+	}
 	for _, b.ref = range refs {
-		if g.cells == nil || b != g.last {
-			g.last, g.cells = b, g.changes[b]
-			if g.cells == nil {
-				g.cells = make(servicegraph.Cells)
-				g.changes[b] = g.cells
+		k := &g.known[(hash+17*uint64(b.ref.Group))%uint64(len(g.known))]
+		if k.cell == nil || k.at != b || k.key != c.Key {
+			cells := g.changes[b]
+			if cells == nil {
+				cells = make(servicegraph.Cells)
+				g.changes[b] = cells
 			}
+			*k = knownCell{at: b, key: c.Key, cell: cells.Of(&c.Key)}
 		}
-		g.cells.Add(c, sign)
+		k.cell.Add(c, sign)
 	}
 }
 
 // clear makes the adder ready for another step, when the changes were used.
 func (g *graphAdder) clear() {
 	clear(g.changes)
-	g.cells = nil
+	clear(g.known[:])
 }
 
 // each calls fn for the changes of the cells of all tiers, tier by tier in the
