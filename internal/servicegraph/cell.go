@@ -374,6 +374,7 @@ func (d *decoder) cellError() error {
 // starts appends the starts of an encoded cell.
 func (d *decoder) starts(list []count) []count {
 	n, at := d.count(2), int64(0)
+	list = slices.Grow(list, n)
 	for i := range n {
 		if i == 0 {
 			at = d.varint()
@@ -383,8 +384,11 @@ func (d *decoder) starts(list []count) []count {
 			at += int64(step)
 		}
 		s := count{key: at, n: d.varint()}
-		if d.bad = d.bad || s.zero() || s.seconds() < minStart || s.seconds() > maxStart ||
-			s.unit() >= unitsEnd || s.seconds()%s.unit().Seconds() != 0; d.bad {
+		if d.bad = d.bad || s.zero() || s.seconds() < minStart || s.seconds() > maxStart; d.bad {
+			break
+		}
+		if u := s.unit(); u != Second && (u >= unitsEnd || s.seconds()%u.Seconds() != 0) {
+			d.bad = true
 			break
 		}
 		list = append(list, s)
