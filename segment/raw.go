@@ -123,13 +123,23 @@ func (r Raw) each(fn func(key []byte, value Raw) bool) {
 		if end < 0 {
 			return
 		}
-		value := scanColon(r, end)
-		if value < 0 {
+		var value, next int
+		if end+1 < len(r) && r[end] == ':' && r[end+1] > ' ' {
+			value = end + 1 // the common case, without a call
+		} else if value = scanColon(r, end); value < 0 {
 			return
 		}
-		next := skipValue(r, value)
+		if value < len(r) && r[value] == '"' {
+			next = scanString(r, value+1)
+		} else {
+			next = skipValue(r, value)
+		}
 		if next < 0 || !fn(r[i+1:end-1], r[value:next:next]) {
 			return
+		}
+		if next+1 < len(r) && r[next] == ',' && r[next+1] == '"' {
+			i = next + 1
+			continue
 		}
 		i = skipSpace(r, next)
 		if i >= len(r) || r[i] != ',' {

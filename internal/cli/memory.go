@@ -9,7 +9,7 @@ import (
 // softMemoryLimit is where the garbage collector begins to work harder: the
 // bound that a server with default settings should keep at full load. It is no
 // hard limit.
-const softMemoryLimit = 280 << 20
+const softMemoryLimit = 250 << 20
 
 // tuneMemory sets the soft memory limit unless the user did (GOMEMLIMIT). Who
 // gives caches and queues more than the default gets that much more.

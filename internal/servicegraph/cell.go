@@ -20,13 +20,13 @@ type Cell struct {
 	// calls that roots made.
 	Roots int64
 
-	response tally[bucket]
+	response tally
 	// envelope tells how the durations from the earliest start to the latest end
 	// below a segment differ from the response times: what they have more, less
 	// what they have less. Mostly it is empty.
-	envelope tally[bucket]
-	starts   tally[rootStart]
-	aliases  tally[alias]
+	envelope tally
+	starts   tally
+	aliases  aliasTally
 }
 
 // Durations are kept in buckets: of a millisecond each below 2^mantissa ms,
@@ -38,24 +38,32 @@ const (
 	maxNanos = 100 * 365 * 86400 * 1e9
 )
 
-// bucket counts durations that are equal, or nearly so.
-type bucket struct {
-	key  uint32
+// count is an entry of a tally: a bucket of durations or a start of roots.
+//
+// A bucket counts durations that are equal, or nearly so: key is its number, and
+// n*millis() milliseconds and rest nanoseconds are their sum.
+//
+// A start counts observations of traces whose root began at one time: key is
+// unix seconds << unitBits | Unit, the seconds being a multiple of the unit.
+type count struct {
+	key  int64
 	n    int64
-	rest int64 // nanoseconds: their sum is n*value(key) + rest
+	rest int64
 }
 
+func (c *count) zero() bool { return c.n == 0 && c.rest == 0 }
+
 // bucketOf returns the bucket that one duration makes.
-func bucketOf(nanos int64) bucket {
+func bucketOf(nanos int64) count {
 	nanos = min(max(nanos, 0), maxNanos)
 	ms := uint64(nanos+500_000) / 1e6
 	if ms < 2*half {
-		return bucket{key: uint32(ms), n: 1, rest: nanos - int64(ms)*1e6}
+		return count{key: int64(ms), n: 1, rest: nanos - int64(ms)*1e6}
 	}
 	e := bits.Len64(ms) - mantissa
 	m := ms >> e
-	return bucket{
-		key:  uint32(2*half + (e-1)*half + int(m) - half),
+	return count{
+		key:  int64(2*half + (e-1)*half + int(m) - half),
 		n:    1,
 		rest: nanos - int64(m<<e)*1e6,
 	}
@@ -65,20 +73,12 @@ var maxBucket = bucketOf(maxNanos).key
 
 // millis returns the least duration that belongs to the bucket, but for
 // rounding to the millisecond.
-func (b bucket) millis() int64 {
-	if b.key < 2*half {
-		return int64(b.key)
+func (c *count) millis() int64 {
+	if c.key < 2*half {
+		return c.key
 	}
-	k := b.key - 2*half
-	return int64(half+k%half) << (k/half + 1)
-}
-
-func (b bucket) compare(o bucket) int { return int(int64(b.key) - int64(o.key)) }
-func (b bucket) zero() bool           { return b.n == 0 && b.rest == 0 }
-func (b bucket) plus(o bucket) bucket {
-	b.n += o.n
-	b.rest += o.rest
-	return b
+	k := c.key - 2*half
+	return (half + k%half) << (k/half + 1)
 }
 
 // Unit says how exactly the starts of roots are kept.
@@ -96,51 +96,24 @@ func (u Unit) Seconds() int64 { return [...]int64{1, 60, 3600}[u] }
 
 const unitBits = 2
 
-// rootStart counts observations of traces whose root began at one time.
-type rootStart struct {
-	at int64 // unix seconds << unitBits | Unit; a multiple of the unit
-	n  int64
-}
+func (c *count) seconds() int64 { return c.key >> unitBits }
+func (c *count) unit() Unit     { return Unit(c.key & (1<<unitBits - 1)) }
 
-func (s rootStart) seconds() int64 { return s.at >> unitBits }
-func (s rootStart) unit() Unit     { return Unit(s.at & (1<<unitBits - 1)) }
-func (s rootStart) zero() bool     { return s.n == 0 }
-func (s rootStart) plus(o rootStart) rootStart {
-	s.n += o.n
-	return s
-}
-
-func (s rootStart) compare(o rootStart) int {
-	switch {
-	case s.at < o.at:
-		return -1
-	case s.at > o.at:
-		return 1
+// floor returns a start to the unit u, or as it is when it is no finer than that.
+func (c count) floor(u Unit) count {
+	if c.unit() >= u {
+		return c
 	}
-	return 0
-}
-
-// floor returns s to the unit u, or as it is when it is no finer than that.
-func (s rootStart) floor(u Unit) rootStart {
-	if s.unit() >= u {
-		return s
-	}
-	sec, n := s.seconds(), u.Seconds()
+	sec, n := c.seconds(), u.Seconds()
 	sec -= ((sec % n) + n) % n
-	s.at = sec<<unitBits | int64(u)
-	return s
+	c.key = sec<<unitBits | int64(u)
+	return c
 }
 
 // alias counts the calls that knew the callee under another name.
 type alias struct {
 	name, typ string
 	n         int64
-}
-
-func (a alias) zero() bool { return a.n == 0 }
-func (a alias) plus(o alias) alias {
-	a.n += o.n
-	return a
 }
 
 func (a alias) compare(o alias) int {
@@ -150,82 +123,38 @@ func (a alias) compare(o alias) int {
 	return strings.Compare(a.typ, o.typ)
 }
 
-// entry is what a tally counts.
-type entry[T any] interface {
-	compare(T) int // by what is counted
-	plus(T) T      // the sum of two that compare equal
-	zero() bool
+// aliasTally is a sorted list of aliases, each once, none whose count is zero.
+// What is added waits at its end until there is enough of it, or somebody looks.
+type aliasTally struct {
+	list   []alias
+	sorted int // so much of list is sorted
 }
 
-// tally is a sorted list of counts. What is added waits at its end until there
-// is enough of it, or somebody looks.
-type tally[T entry[T]] struct {
-	list   []T
-	sorted int // so much of list is sorted, each once, none zero
-}
-
-// add adds e.
-func (t *tally[T]) add(e T) {
-	if t.sorted == len(t.list) && t.sorted > 0 {
-		// Often it is what was added last.
-		if last := &t.list[t.sorted-1]; (*last).compare(e) == 0 {
-			sum := (*last).plus(e)
-			if !sum.zero() {
-				*last = sum
-				return
-			}
-			t.sorted--
-			t.list = t.list[:t.sorted]
-			return
-		}
-	}
-	t.list = append(t.list, e)
-	t.keep()
-}
-
-// merge adds what o holds.
-func (t *tally[T]) merge(o *tally[T]) {
-	t.list = append(t.list, o.list...)
+func (t *aliasTally) add(list ...alias) {
+	t.list = append(t.list, list...)
 	t.keep()
 }
 
 // keep keeps what waits in proportion to what is sorted.
-func (t *tally[T]) keep() {
+func (t *aliasTally) keep() {
 	if len(t.list)-t.sorted > t.sorted/2+64 {
 		t.settle()
 	}
 }
 
 // settle sorts what waits and returns the list.
-func (t *tally[T]) settle() []T {
+func (t *aliasTally) settle() []alias {
 	if t.sorted == len(t.list) {
 		return t.list
 	}
-	tail := t.list[t.sorted:]
-	if len(tail) > 1 {
-		slices.SortFunc(tail, T.compare)
-	}
-	if t.sorted > 0 && t.list[t.sorted-1].compare(tail[0]) > 0 {
-		tail = slices.Clone(tail)
-		// From the end: the greater of the two goes to the last place that is free.
-		i, j := t.sorted-1, len(tail)-1
-		for k := len(t.list) - 1; j >= 0; k-- {
-			if i >= 0 && t.list[i].compare(tail[j]) > 0 {
-				t.list[k] = t.list[i]
-				i--
-			} else {
-				t.list[k] = tail[j]
-				j--
-			}
-		}
-	}
+	slices.SortFunc(t.list, alias.compare)
 	out := t.list[:0]
 	for i := 0; i < len(t.list); {
 		sum := t.list[i]
 		for i++; i < len(t.list) && t.list[i].compare(sum) == 0; i++ {
-			sum = sum.plus(t.list[i])
+			sum.n += t.list[i].n
 		}
-		if !sum.zero() {
+		if sum.n != 0 {
 			out = append(out, sum)
 		}
 	}
@@ -259,7 +188,7 @@ func (c *Cell) Add(o *Contribution, sign int64) {
 		b.n, b.rest = sign*b.n, sign*b.rest
 		c.envelope.add(b)
 	}
-	c.starts.add(rootStart{at: o.Start << unitBits, n: sign})
+	c.starts.add(count{key: o.Start << unitBits, n: sign})
 	if o.Alias.Name != "" {
 		c.addAlias(o.Alias, sign)
 	}
@@ -286,10 +215,10 @@ func (c *Cell) Merge(o *Cell) {
 	c.Throttle += o.Throttle
 	c.Fault += o.Fault
 	c.Roots += o.Roots
-	c.response.merge(&o.response)
-	c.envelope.merge(&o.envelope)
-	c.starts.merge(&o.starts)
-	c.aliases.merge(&o.aliases)
+	c.response.merge(o.response.list)
+	c.envelope.merge(o.envelope.list)
+	c.starts.merge(o.starts.list)
+	c.aliases.add(o.aliases.list...)
 }
 
 // IsZero reports whether the cell holds nothing, and need not be kept.
@@ -318,29 +247,30 @@ var ErrCell = errors.New("servicegraph: not an encoded cell")
 
 // cellVersion is the first byte of an encoded cell. docs/format/cell.md
 // describes the layout.
-const cellVersion = 1
+const cellVersion = 2
 
 // AppendBinary appends the encoded cell. Cells that hold the same have the same
 // encoding.
 func (c *Cell) AppendBinary(dst []byte) []byte {
+	starts, response, envelope := c.starts.settle(), c.response.settle(), c.envelope.settle()
+	dst = slices.Grow(dst, 32+3*len(starts)+6*(len(response)+len(envelope))) // about what it takes
 	dst = append(dst, cellVersion)
 	dst = binary.AppendVarint(dst, c.OK)
 	dst = binary.AppendVarint(dst, c.Error)
 	dst = binary.AppendVarint(dst, c.Throttle)
 	dst = binary.AppendVarint(dst, c.Fault)
 	dst = binary.AppendVarint(dst, c.Roots)
-	dst = appendBuckets(dst, c.response.settle())
-	dst = appendBuckets(dst, c.envelope.settle())
-	starts := c.starts.settle()
 	dst = binary.AppendUvarint(dst, uint64(len(starts)))
 	for i, s := range starts {
 		if i == 0 {
-			dst = binary.AppendVarint(dst, s.at)
+			dst = binary.AppendVarint(dst, s.key)
 		} else {
-			dst = binary.AppendUvarint(dst, uint64(s.at-starts[i-1].at))
+			dst = binary.AppendUvarint(dst, uint64(s.key-starts[i-1].key))
 		}
 		dst = binary.AppendVarint(dst, s.n)
 	}
+	dst = appendBuckets(dst, response)
+	dst = appendBuckets(dst, envelope)
 	aliases := c.aliases.settle()
 	dst = binary.AppendUvarint(dst, uint64(len(aliases)))
 	for _, a := range aliases {
@@ -351,10 +281,11 @@ func (c *Cell) AppendBinary(dst []byte) []byte {
 	return dst
 }
 
-func appendBuckets(dst []byte, list []bucket) []byte {
+func appendBuckets(dst []byte, list []count) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(list)))
-	last := uint32(0)
-	for _, b := range list {
+	last := int64(0)
+	for i := range list {
+		b := &list[i]
 		dst = binary.AppendUvarint(dst, uint64(b.key-last))
 		last = b.key
 		dst = binary.AppendVarint(dst, b.n)
@@ -379,36 +310,18 @@ func (c *Cell) UnmarshalBinary(data []byte) error {
 // not changed.
 func (c *Cell) MergeBinary(data []byte) error {
 	d := decoder{data: data}
-	if v := d.byte(); v != cellVersion && !d.bad {
-		return fmt.Errorf("%w: version %d, not %d", ErrCell, v, cellVersion)
+	sums, err := d.head()
+	if err != nil {
+		return err
 	}
 	lens := [4]int{len(c.response.list), len(c.envelope.list), len(c.starts.list), len(c.aliases.list)}
-	var sums [5]int64
-	for i := range sums {
-		sums[i] = d.varint()
-	}
+	c.starts.list = d.starts(c.starts.list)
 	c.response.list = d.buckets(c.response.list)
 	c.envelope.list = d.buckets(c.envelope.list)
-	n, at := d.count(2), int64(0)
-	for i := range n {
-		if i == 0 {
-			at = d.varint()
-		} else {
-			step := d.uvarint()
-			d.bad = d.bad || step == 0 || step > uint64(maxStart-minStart)<<(unitBits+1)
-			at += int64(step)
-		}
-		s := rootStart{at: at, n: d.varint()}
-		if d.bad = d.bad || s.zero() || s.seconds() < minStart || s.seconds() > maxStart ||
-			s.unit() >= unitsEnd || s.seconds()%s.unit().Seconds() != 0; d.bad {
-			break
-		}
-		c.starts.list = append(c.starts.list, s)
-	}
 	var last alias
 	for i := range d.count(3) {
 		a := alias{name: d.string(), typ: d.string(), n: d.varint()}
-		if d.bad = d.bad || a.zero() || i > 0 && last.compare(a) >= 0; d.bad {
+		if d.bad = d.bad || a.n == 0 || i > 0 && last.compare(a) >= 0; d.bad {
 			break
 		}
 		c.aliases.list = append(c.aliases.list, a)
@@ -419,7 +332,7 @@ func (c *Cell) MergeBinary(data []byte) error {
 		c.envelope.list = c.envelope.list[:lens[1]]
 		c.starts.list = c.starts.list[:lens[2]]
 		c.aliases.list = c.aliases.list[:lens[3]]
-		return fmt.Errorf("%w: damaged or cut off at byte %d of %d", ErrCell, d.at, len(data))
+		return d.cellError()
 	}
 	c.OK += sums[0]
 	c.Error += sums[1]
@@ -433,8 +346,8 @@ func (c *Cell) MergeBinary(data []byte) error {
 	return nil
 }
 
-// took takes in what decoding appended behind the first n entries: it is sorted.
-func (t *tally[T]) took(n int) {
+// took takes in what decoding appended behind the first n aliases: it is sorted.
+func (t *aliasTally) took(n int) {
 	if n == 0 {
 		t.sorted = len(t.list)
 		return
@@ -442,20 +355,60 @@ func (t *tally[T]) took(n int) {
 	t.keep()
 }
 
-func (d *decoder) buckets(list []bucket) []bucket {
-	key := uint64(0)
-	n := d.count(3)
-	if cap(list) == 0 && n > 0 {
-		list = make([]bucket, 0, n)
+// head reads what an encoded cell begins with: its version and sums.
+func (d *decoder) head() (sums [5]int64, err error) {
+	if v := d.byte(); v != cellVersion && !d.bad {
+		return sums, fmt.Errorf("%w: version %d, not %d", ErrCell, v, cellVersion)
 	}
+	for i := range sums {
+		sums[i] = d.varint()
+	}
+	return sums, nil
+}
+
+// cellError says that an encoded cell is not one, after bad was set or too much was there.
+func (d *decoder) cellError() error {
+	return fmt.Errorf("%w: damaged or cut off at byte %d of %d", ErrCell, d.at, len(d.data))
+}
+
+// starts appends the starts of an encoded cell.
+func (d *decoder) starts(list []count) []count {
+	n, at := d.count(2), int64(0)
+	list = slices.Grow(list, n)
+	for i := range n {
+		if i == 0 {
+			at = d.varint()
+		} else {
+			step := d.uvarint()
+			d.bad = d.bad || step == 0 || step > uint64(maxStart-minStart)<<(unitBits+1)
+			at += int64(step)
+		}
+		s := count{key: at, n: d.varint()}
+		if d.bad = d.bad || s.zero() || s.seconds() < minStart || s.seconds() > maxStart; d.bad {
+			break
+		}
+		if u := s.unit(); u != Second && (u >= unitsEnd || s.seconds()%u.Seconds() != 0) {
+			d.bad = true
+			break
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// buckets appends the buckets of an encoded cell. Most of its bytes are theirs.
+func (d *decoder) buckets(list []count) []count {
+	n := d.count(3)
+	list = slices.Grow(list, n)
+	key := int64(0)
 	for i := range n {
 		step := d.uvarint()
 		if step > uint64(maxBucket) || i > 0 && step == 0 {
 			d.bad = true
 		}
-		key += step
-		b := bucket{key: uint32(key), n: d.varint(), rest: d.varint()}
-		if d.bad = d.bad || key > uint64(maxBucket) || b.zero(); d.bad {
+		key += int64(step)
+		b := count{key: key, n: d.varint(), rest: d.varint()}
+		if d.bad = d.bad || key > maxBucket || b.zero(); d.bad {
 			break
 		}
 		list = append(list, b)
@@ -468,15 +421,19 @@ type Cells map[Key]*Cell
 
 // Add adds a contribution to its cell; sign is 1, or -1 to take it away again.
 // The cells do not hold on to the documents that the contribution refers to.
-func (cs Cells) Add(o *Contribution, sign int64) {
-	c := cs[o.Key]
+func (cs Cells) Add(o *Contribution, sign int64) { cs.Of(&o.Key).Add(o, sign) }
+
+// Of returns the cell of a key, a new one when there is none. The cells do not
+// hold on to the texts of the key.
+func (cs Cells) Of(key *Key) *Cell {
+	c := cs[*key]
 	if c == nil {
 		c = &Cell{}
-		k := o.Key
+		k := *key
 		k.From.ServiceID, k.To.ServiceID = cloneService(k.From.ServiceID), cloneService(k.To.ServiceID)
 		cs[k] = c
 	}
-	c.Add(o, sign)
+	return c
 }
 
 // Merge adds all that other holds, which is not changed and not kept.

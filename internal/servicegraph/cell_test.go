@@ -147,7 +147,7 @@ func TestCellIsASum(t *testing.T) {
 func TestBuckets(t *testing.T) {
 	for _, c := range []struct {
 		nanos  int64
-		key    uint32
+		key    int64
 		millis int64
 	}{
 		{0, 0, 0}, {-5, 0, 0}, {499_999, 0, 0}, {500_000, 1, 1}, {16_383e6, 16383, 16383},

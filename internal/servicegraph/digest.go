@@ -20,7 +20,7 @@ const (
 // else a t-digest of them. It is one pass over what is sorted already, so equal
 // durations give equal histograms. A value whose count alone is more than the
 // digest allows stays whole, and so do the least and the greatest value.
-func digest(list []bucket) []HistogramEntry {
+func digest(list []count) []HistogramEntry {
 	type value struct {
 		millis int64   // what it is rounded to
 		sum    float64 // milliseconds
@@ -54,17 +54,18 @@ func digest(list []bucket) []HistogramEntry {
 	}
 	give(values[0])
 	before := values[0].n // everything that was given
+	limit := nextStep(before, total)
 	cur := values[1]
 	for _, v := range values[2 : len(values)-1] {
 		n := cur.n + v.n
-		// An entry covers at most one step of the scale.
-		if scale(before+n, total)-scale(before, total) <= 1 {
+		if float64(before+n) <= limit {
 			cur.n = n
 			cur.sum += v.sum
 			continue
 		}
 		give(cur)
 		before += cur.n
+		limit = nextStep(before, total)
 		cur = v
 	}
 	give(cur)
@@ -72,8 +73,14 @@ func digest(list []bucket) []HistogramEntry {
 	return out
 }
 
-// scale is steeper at the ends than in the middle, so that an entry there covers
-// fewer observations. It runs over compression steps.
-func scale(before, total int64) float64 {
-	return compression / math.Pi * math.Asin(2*float64(before)/float64(total)-1)
+// nextStep returns how many of total observations the entry that begins behind the
+// first before of them may reach: it covers at most one step of a scale of
+// compression steps. The scale is steeper at the ends than in the middle, so
+// that an entry there covers fewer observations.
+func nextStep(before, total int64) float64 {
+	angle := math.Asin(2*float64(before)/float64(total)-1) + math.Pi/compression
+	if angle >= math.Pi/2 {
+		return float64(total)
+	}
+	return (math.Sin(angle) + 1) / 2 * float64(total)
 }

@@ -70,7 +70,7 @@ func (c *Cell) duration() []HistogramEntry {
 	if len(more) == 0 {
 		return c.responseTime()
 	}
-	both := tally[bucket]{list: slices.Concat(c.response.settle(), more)}
+	both := tally{list: slices.Concat(c.response.settle(), more)}
 	return digest(both.settle())
 }
 

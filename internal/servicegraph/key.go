@@ -142,12 +142,29 @@ func (d *decoder) byte() byte {
 }
 
 func (d *decoder) uvarint() uint64 {
+	if d.at < len(d.data) && d.data[d.at] < 0x80 && !d.bad { // most are
+		d.at++
+		return uint64(d.data[d.at-1])
+	}
+	return d.longUvarint()
+}
+
+// longUvarint is uvarint for what takes more than a byte; it keeps that small enough
+// to be inlined.
+func (d *decoder) longUvarint() uint64 {
 	if d.bad {
 		return 0
 	}
-	if d.at < len(d.data) && d.data[d.at] < 0x80 { // most are
-		d.at++
-		return uint64(d.data[d.at-1])
+	if at := d.at; at+2 < len(d.data) && d.data[at] >= 0x80 { // nor are the others long
+		one, two, three := d.data[at], d.data[at+1], d.data[at+2]
+		switch {
+		case two < 0x80 && two > 0:
+			d.at += 2
+			return uint64(one&0x7f) | uint64(two)<<7
+		case two >= 0x80 && three < 0x80 && three > 0:
+			d.at += 3
+			return uint64(one&0x7f) | uint64(two&0x7f)<<7 | uint64(three)<<14
+		}
 	}
 	v, n := binary.Uvarint(d.data[d.at:])
 	if n <= 0 || n > 1 && d.data[d.at+n-1] == 0 { // cut off, or longer than need be

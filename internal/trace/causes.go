@@ -151,8 +151,7 @@ func (m *rowMaker) responseTimeCause() {
 			e.Remote = true
 			p.entity(e)
 			if isInferred(next) {
-				node, _, _ := calleeOf(s)
-				p.service(node, true)
+				p.service(m.Trace.calleeOf(next), true)
 				e.Remote = false
 				p.entity(e)
 			}
@@ -162,6 +161,20 @@ func (m *rowMaker) responseTimeCause() {
 		next, duration = heaviest(next)
 	}
 	m.r.ResponseTimeCauses = p.add(nil)
+}
+
+// calleeOf returns the node that was inferred for a call, from the list of calls
+// when they are few.
+func (t *Trace) calleeOf(call *Entity) ServiceID {
+	if len(t.calls) <= searchBelow {
+		for i := range t.calls {
+			if c := &t.calls[i]; c.Sub == call && c.Inferred() {
+				return c.Node
+			}
+		}
+	}
+	node, _, _ := calleeOf(call.Segment)
+	return node
 }
 
 // coverage returns which part of the whole a duration is, in thousandths.

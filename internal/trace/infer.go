@@ -52,13 +52,12 @@ func resource(name string, aws segment.Raw) (segment.Raw, *awsService) {
 	if svc == nil || aws == nil {
 		return nil, svc
 	}
-	if aws.Get("operation").String() == "" {
+	var parts [2]segment.Raw
+	aws.Find(parts[:], "operation", svc.resource)
+	if parts[0].String() == "" || parts[1].String() == "" {
 		return nil, svc
 	}
-	if r := aws.Get(svc.resource); r.String() != "" {
-		return r, svc
-	}
-	return nil, svc
+	return parts[1], svc
 }
 
 // calleeOf returns the node of the callee inferred for the call s, which is of

@@ -359,11 +359,19 @@ func (m *rowMaker) sortAnnotations(list []Annotation) {
 		order = append(order, i)
 	}
 	if len(list) <= len(room) {
-		for i := 1; i < len(list); i++ {
-			for j := i; j > 0 && compareAnnotations(&list[j], &list[j-1]) < 0; j-- {
-				list[j], list[j-1] = list[j-1], list[j]
+		moved := false
+		for i := 1; i < len(order); i++ {
+			for j := i; j > 0 && compareAnnotations(&list[order[j]], &list[order[j-1]]) < 0; j-- {
 				order[j], order[j-1] = order[j-1], order[j]
+				moved = true
 			}
+		}
+		if moved {
+			var sorted [len(room)]Annotation
+			for i, k := range order {
+				sorted[i] = list[k]
+			}
+			copy(list, sorted[:len(list)])
 		}
 	} else {
 		slices.SortFunc(order, func(x, y int) int { return compareAnnotations(&list[x], &list[y]) })

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -39,14 +38,13 @@ const (
 )
 
 func term(kind byte, parts ...string) Term {
-	var d xxhash.Digest
-	d.Reset()
-	_, _ = d.Write([]byte{kind})
+	var room [256]byte // one call over a few bytes in a row is far cheaper than one for each part
+	b := append(room[:0], kind)
 	for _, p := range parts {
-		_, _ = d.WriteString(p)
-		_, _ = d.Write([]byte{0xff}) // no UTF-8 text has it
+		b = append(b, p...)
+		b = append(b, 0xff) // no UTF-8 text has it
 	}
-	return Term(d.Sum64())
+	return Term(xxhash.Sum64(b))
 }
 
 // TermService is had by rows with a node of that name.
@@ -148,14 +146,21 @@ func AliasKey(key string) string {
 // be looked at whatever is asked.
 func (r *Row) AppendTerms(dst []Term) []Term {
 	for i := range r.Services {
-		s, before := &r.Services[i], r.Services[max(0, i-termsSeen):i]
-		if !slices.ContainsFunc(before, func(b ServiceID) bool { return b.Name == s.Name }) {
+		s := &r.Services[i]
+		var name, typ, account bool // given already
+		for k := max(0, i-termsSeen); k < i; k++ {
+			b := &r.Services[k]
+			name = name || b.Name == s.Name
+			typ = typ || b.Type == s.Type
+			account = account || b.AccountID == s.AccountID
+		}
+		if !name {
 			dst = append(dst, TermService(s.Name))
 		}
-		if !slices.ContainsFunc(before, func(b ServiceID) bool { return b.Type == s.Type }) {
+		if !typ {
 			dst = append(dst, TermServiceType(s.Type))
 		}
-		if !slices.ContainsFunc(before, func(b ServiceID) bool { return b.AccountID == s.AccountID }) {
+		if !account {
 			dst = append(dst, TermAccount(s.AccountID))
 		}
 	}
@@ -164,9 +169,13 @@ func (r *Row) AppendTerms(dst []Term) []Term {
 		flags |= r.Segments[i].Flags
 	}
 	for i := range r.Calls {
-		c, before := &r.Calls[i], r.Calls[max(0, i-termsSeen):i]
+		c := &r.Calls[i]
 		flags |= c.Flags
-		if !slices.ContainsFunc(before, func(b CallEntry) bool { return b.From == c.From && b.To == c.To }) {
+		given := false
+		for k := max(0, i-termsSeen); k < i && !given; k++ {
+			given = r.Calls[k].From == c.From && r.Calls[k].To == c.To
+		}
+		if !given {
 			dst = append(dst, TermEdge(r.Services[c.From].Name, r.Services[c.To].Name))
 		}
 	}

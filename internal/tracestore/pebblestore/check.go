@@ -57,7 +57,7 @@ func (s *Store) CheckViews(ctx context.Context) error {
 	}
 	c := &viewCheck{
 		s: s, r: r, it: it, keys: map[byte]int{tagRow: 0, tagChange: 0, tagEnd: 0, tagLink: 0},
-		graph: make(graphChanges), rows: make(map[uint16][]checkedRow),
+		graph: graphAdder{changes: make(graphChanges)}, rows: make(map[uint16][]checkedRow),
 	}
 	if s.cfg.Groups != nil {
 		c.groups = s.cfg.Groups()
@@ -104,7 +104,7 @@ type viewCheck struct {
 	it     *pebble.Iterator
 	groups []tracestore.Group
 	keys   map[byte]int // that there should be, by tag
-	graph  graphChanges
+	graph  graphAdder
 	rows   map[uint16][]checkedRow
 }
 
@@ -171,7 +171,7 @@ func (c *viewCheck) cells() error {
 	}
 	zero := (&servicegraph.Cell{}).AppendBinary(nil)
 	want := make(map[string][]byte)
-	c.graph.each(c.r.seconds, func(key []byte, cell *servicegraph.Cell) { want[string(key)] = cell.AppendBinary(nil) })
+	c.graph.changes.each(c.r.seconds, func(key []byte, cell *servicegraph.Cell) { want[string(key)] = cell.AppendBinary(nil) })
 	lower, upper := tagSpan(tagGraph)
 	c.it.SetBounds(lower, upper)
 	for ok := c.it.First(); ok; ok = c.it.Next() {

@@ -248,10 +248,12 @@ func (c *committer) pack(m *commit) (p part, fresh bool, err error) {
 	raw, stored := 0, 0
 	for i := 0; i < len(m.docs); {
 		c.docs = c.docs[:0]
-		for n := 0; i < len(m.docs) && (n == 0 || n+len(m.docs[i].data) <= blockTarget+blockTarget/2) && n < blockTarget; i++ {
+		for n := 0; i < len(m.docs); i++ {
 			d := &m.docs[i]
+			if n += len(d.data) + docNumbers; n > blockTarget && len(c.docs) > 0 {
+				break
+			}
 			c.docs = append(c.docs, blockDoc{seq: d.Seq, put: d.Put, received: d.Received, format: d.format, data: d.data})
-			n += len(d.data)
 			raw += len(d.data)
 		}
 		c.block = c.encoder.append(c.block[:0], c.docs)

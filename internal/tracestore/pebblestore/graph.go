@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/roentgen-io/roentgen/internal/servicegraph"
@@ -57,16 +58,44 @@ type bucketRef struct {
 // graphChanges are what a step adds to the cells, by seconds.
 type graphChanges map[bucketRef]servicegraph.Cells
 
-func (g graphChanges) add(part uint16, c *servicegraph.Contribution, sign int64, refs []tracestore.GroupRef) {
+// graphAdder adds to graphChanges. It remembers cells that it added to: the same
+// few services contribute again and again, and to find a cell by the texts of its
+// key costs more than to add to it.
+type graphAdder struct {
+	changes graphChanges
+	known   [256]knownCell // by a hash of key and bucket
+}
+
+type knownCell struct {
+	at   bucketRef
+	key  servicegraph.Key
+	cell *servicegraph.Cell // nil: none is known here
+}
+
+func (g *graphAdder) add(part uint16, c *servicegraph.Contribution, sign int64, refs []tracestore.GroupRef) {
 	b := bucketRef{part: part, bucket: floorDiv(c.At, 1000)}
-	for _, b.ref = range refs {
-		cells := g[b]
-		if cells == nil {
-			cells = make(servicegraph.Cells)
-			g[b] = cells
-		}
-		cells.Add(c, sign)
+	hash := xxhash.Sum64String(c.Key.From.Name) + uint64(b.bucket)
+	if c.Key.IsEdge() {
+		hash += 31 * xxhash.Sum64String(c.Key.To.Name)
 	}
+	for _, b.ref = range refs {
+		k := &g.known[(hash+17*uint64(b.ref.Group))%uint64(len(g.known))]
+		if k.cell == nil || k.at != b || k.key != c.Key {
+			cells := g.changes[b]
+			if cells == nil {
+				cells = make(servicegraph.Cells)
+				g.changes[b] = cells
+			}
+			*k = knownCell{at: b, key: c.Key, cell: cells.Of(&c.Key)}
+		}
+		k.cell.Add(c, sign)
+	}
+}
+
+// clear makes the adder ready for another step, when the changes were used.
+func (g *graphAdder) clear() {
+	clear(g.changes)
+	clear(g.known[:])
 }
 
 // each calls fn for the changes of the cells of all tiers, tier by tier in the
@@ -465,25 +494,23 @@ func (g *graphSum) add(at bucketRef, key, value []byte) error {
 		c = &sumCell{firstBy: math.MaxInt64, lastBy: math.MinInt64}
 		g.cells[string(key)] = c
 	}
-	if at.tier.unit() == servicegraph.Second {
-		if err := c.cell.MergeBinary(value); err != nil {
-			return corrupt(appendCellKey(at, key), err)
-		}
-		return nil
-	}
-	var one servicegraph.Cell
-	if err := one.UnmarshalBinary(value); err != nil {
+	if err := c.cell.MergeBinary(value); err != nil {
 		return corrupt(appendCellKey(at, key), err)
 	}
+	if at.tier.unit() == servicegraph.Second {
+		return nil
+	}
 	var first, last servicegraph.Start
-	one.Starts(func(s servicegraph.Start) bool {
+	err := servicegraph.EncodedStarts(value, func(s servicegraph.Start) bool {
 		if first.N == 0 {
 			first = s
 		}
 		last = s
 		return true
 	})
-	c.cell.Merge(&one)
+	if err != nil {
+		return corrupt(appendCellKey(at, key), err)
+	}
 	if first.N != 0 {
 		c.note(at, first)
 		if last != first {
@@ -551,12 +578,8 @@ func (g *graphSum) sharpen(r *graphReader) error {
 					return nil
 				}
 				g.read++
-				var one servicegraph.Cell
-				if err := one.UnmarshalBinary(value); err != nil {
-					return corrupt(appendCellKey(at, key), err)
-				}
 				c := g.cells[string(key)]
-				one.Starts(func(s servicegraph.Start) bool {
+				err := servicegraph.EncodedStarts(value, func(s servicegraph.Start) bool {
 					for _, v := range vague {
 						if s.At >= v.At && s.At < v.At+v.Unit.Seconds() {
 							c.cell.AddStart(servicegraph.Start{At: v.At, Unit: v.Unit, N: -s.N})
@@ -566,6 +589,9 @@ func (g *graphSum) sharpen(r *graphReader) error {
 					}
 					return true
 				})
+				if err != nil {
+					return corrupt(appendCellKey(at, key), err)
+				}
 				return nil
 			})
 			if err != nil {

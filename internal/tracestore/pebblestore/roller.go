@@ -205,7 +205,7 @@ type roller struct {
 
 	// graph is what the step at hand adds to the graph, by the groups as they were
 	// when it began.
-	graph  graphChanges
+	graph  graphAdder
 	groups []tracestore.Group
 
 	// scratch space
@@ -234,7 +234,7 @@ func newRoller(s *Store, inst *instance, mark rolledMark) *roller {
 	r := &roller{
 		s: s, inst: inst, w: mark.w, put: mark.put, seconds: mark.seconds,
 		open:  openTraces{byID: make(map[segment.TraceID]*openTrace)},
-		graph: make(graphChanges),
+		graph: graphAdder{changes: make(graphChanges)},
 		big:   make(map[segment.TraceID]time.Time),
 		wake:  make(chan struct{}, 1),
 	}
@@ -586,8 +586,8 @@ func (r *roller) write(b *pebble.Batch, work []*rollItem) error {
 	if err := r.near.write(b); err != nil {
 		return err
 	}
-	r.s.metrics.cellsChanged.Add(float64(r.graph.write(b, r.seconds)))
-	clear(r.graph)
+	r.s.metrics.cellsChanged.Add(float64(r.graph.changes.write(b, r.seconds)))
+	r.graph.clear()
 	var value [9]byte
 	for _, it := range work {
 		o := it.open
