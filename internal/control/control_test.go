@@ -159,7 +159,7 @@ func TestVersions(t *testing.T) {
 	wantVersions(t, s, "1.1 (10,20]\n1.3 (20,0]\n")
 
 	current, older, found := s.Resolve("", a.ARN)
-	if !found || current != (GroupRef{1, 3}) || !slices.Equal(older, []GroupRef{{1, 1}}) {
+	if !found || current != (tracestore.GroupRef{Group: 1, Version: 3}) || !slices.Equal(older, []tracestore.GroupRef{{Group: 1, Version: 1}}) {
 		t.Errorf("resolved %v %v %t", current, older, found)
 	}
 	if _, _, found := s.Resolve("a", a.ARN); !found {
@@ -168,7 +168,7 @@ func TestVersions(t *testing.T) {
 	if _, _, found := s.Resolve("Default", a.ARN); found {
 		t.Error("the name of one group and the ARN of another find one of them")
 	}
-	if current, older, found := s.Resolve("Default", ""); !found || current != (GroupRef{}) || older != nil {
+	if current, older, found := s.Resolve("Default", ""); !found || current != (tracestore.GroupRef{}) || older != nil {
 		t.Errorf("resolved %v %v %t", current, older, found)
 	}
 
@@ -234,7 +234,7 @@ func TestReferences(t *testing.T) {
 	create(t, s, "base", "x")
 	create(t, s, "mid", "@base")
 	create(t, s, "top", "@mid q")
-	matches := func(ref GroupRef, agent string) bool {
+	matches := func(ref tracestore.GroupRef, agent string) bool {
 		t.Helper()
 		for _, g := range s.StoreGroups() {
 			if g.Ref == ref {
@@ -248,14 +248,14 @@ func TestReferences(t *testing.T) {
 	update(t, s, "base", "y")
 	wantVersions(t, s, "1.1 (0,10]\n1.2 (10,0]\n2.1 (0,10]\n2.2 (10,0]\n3.1 (0,10]\n3.2 (10,0]\n")
 	for _, tt := range []struct {
-		ref  GroupRef
+		ref  tracestore.GroupRef
 		x, y bool
-	}{{GroupRef{1, 1}, true, false}, {GroupRef{1, 2}, false, true}, {GroupRef{2, 1}, true, false}, {GroupRef{2, 2}, false, true}} {
+	}{{tracestore.GroupRef{Group: 1, Version: 1}, true, false}, {tracestore.GroupRef{Group: 1, Version: 2}, false, true}, {tracestore.GroupRef{Group: 2, Version: 1}, true, false}, {tracestore.GroupRef{Group: 2, Version: 2}, false, true}} {
 		if x, y := matches(tt.ref, "x"), matches(tt.ref, "y"); x != tt.x || y != tt.y {
 			t.Errorf("%v matches x %t and y %t", tt.ref, x, y)
 		}
 	}
-	if !matches(GroupRef{3, 2}, "q") {
+	if !matches(tracestore.GroupRef{Group: 3, Version: 2}, "q") {
 		t.Error("top lost its own word")
 	}
 
@@ -274,7 +274,7 @@ func TestReferences(t *testing.T) {
 	// must not close a circle.
 	steps.last.Store(20)
 	remove(t, s, "base")
-	if matches(GroupRef{2, 3}, "y") {
+	if matches(tracestore.GroupRef{Group: 2, Version: 3}, "y") {
 		t.Error("mid matches without its base")
 	}
 	steps.last.Store(30)
@@ -282,7 +282,7 @@ func TestReferences(t *testing.T) {
 		t.Error("made a circle")
 	}
 	create(t, s, "base", "z")
-	if !matches(GroupRef{2, 4}, "z") || matches(GroupRef{2, 4}, "y") || !matches(GroupRef{1, 2}, "y") {
+	if !matches(tracestore.GroupRef{Group: 2, Version: 4}, "z") || matches(tracestore.GroupRef{Group: 2, Version: 4}, "y") || !matches(tracestore.GroupRef{Group: 1, Version: 2}, "y") {
 		t.Error("mid does not follow the new base")
 	}
 	if e, found := s.Expression("base", ""); !found || e != "z" {

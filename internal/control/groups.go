@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
+	"github.com/roentgen-io/roentgen/internal/tracestore"
 )
 
 // DefaultGroup is the name of the group that every trace belongs to. It is always
@@ -74,21 +75,6 @@ type Insights struct {
 type Tag struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
-}
-
-// GroupRef names a version of a group. Its zero value is the Default group.
-type GroupRef struct {
-	Group   uint32
-	Version uint32
-}
-
-// StoreGroup is a version of a group as the store needs it: it holds the traces
-// that Match and whose last accepted change has a seq above From and, unless
-// Until is 0, not above Until.
-type StoreGroup struct {
-	Ref         GroupRef
-	From, Until uint64
-	Match       Match
 }
 
 // Match decides whether a trace belongs to a group. full makes the row in which
@@ -213,8 +199,8 @@ type groupIndex struct {
 	list     []Group // the Default group, then those that live by name
 	byName   map[string]*Group
 	byARN    map[string]*Group
-	store    []StoreGroup
-	compiled map[GroupRef]Match
+	store    []tracestore.Group
+	compiled map[tracestore.GroupRef]Match
 }
 
 // indexGroups derives the index of a state. Matchers of old, when not nil, are
@@ -224,7 +210,7 @@ func (s *Store) indexGroups(gs *groupState, old *groupIndex) groupIndex {
 		list:     []Group{{Name: DefaultGroup, ARN: s.arnPrefix() + DefaultGroup}},
 		byName:   make(map[string]*Group),
 		byARN:    make(map[string]*Group),
-		compiled: make(map[GroupRef]Match),
+		compiled: make(map[tracestore.GroupRef]Match),
 	}
 	for i := range gs.Groups {
 		g := &gs.Groups[i]
@@ -233,7 +219,7 @@ func (s *Store) indexGroups(gs *groupState, old *groupIndex) groupIndex {
 		}
 		for j := range g.Versions {
 			v := &g.Versions[j]
-			ref := GroupRef{Group: g.ID, Version: v.Version}
+			ref := tracestore.GroupRef{Group: g.ID, Version: v.Version}
 			var m Match
 			if old != nil {
 				m = old.compiled[ref]
@@ -242,7 +228,7 @@ func (s *Store) indexGroups(gs *groupState, old *groupIndex) groupIndex {
 				m = s.compileVersion(g, v)
 			}
 			x.compiled[ref] = m
-			x.store = append(x.store, StoreGroup{Ref: ref, From: v.From, Until: v.Until, Match: m})
+			x.store = append(x.store, tracestore.Group{Ref: ref, From: v.From, Until: v.Until, Match: m})
 		}
 	}
 	slices.SortFunc(x.list[1:], func(a, b Group) int { return cmp.Compare(a.Name, b.Name) })
@@ -344,7 +330,7 @@ func (s *Store) Groups() []Group { return s.current.Load().groups.list }
 // StoreGroups returns all versions of all groups but the Default one that data
 // may be filed under, those of deleted groups included. The slice is shared and
 // must not be changed.
-func (s *Store) StoreGroups() []StoreGroup { return s.current.Load().groups.store }
+func (s *Store) StoreGroups() []tracestore.Group { return s.current.Load().groups.store }
 
 // Group returns the group of that name or ARN (the other one is ""), or
 // ErrNotFound.
@@ -378,16 +364,16 @@ func (s *Store) Expression(name, arn string) (expression string, found bool) {
 
 // Resolve returns the version in force of the group of that name or ARN, and the
 // older ones that data may be filed under, the latest first.
-func (s *Store) Resolve(name, arn string) (current GroupRef, older []GroupRef, found bool) {
+func (s *Store) Resolve(name, arn string) (current tracestore.GroupRef, older []tracestore.GroupRef, found bool) {
 	g := s.current.Load().groups.find(name, arn)
 	if g == nil {
-		return GroupRef{}, nil, false
+		return tracestore.GroupRef{}, nil, false
 	}
 	if g.ID == 0 {
-		return GroupRef{}, nil, true
+		return tracestore.GroupRef{}, nil, true
 	}
 	for _, v := range slices.Backward(g.Versions) {
-		older = append(older, GroupRef{Group: g.ID, Version: v.Version})
+		older = append(older, tracestore.GroupRef{Group: g.ID, Version: v.Version})
 	}
 	return older[0], older[1:], true
 }

@@ -159,7 +159,7 @@ func (s *Server) startRest(ctx context.Context, reg *prometheus.Registry) error 
 	if err != nil {
 		return storeError(c.DataDir, err)
 	}
-	store, err := s.cfg.OpenStore(ctx, c, storeGroups(state), logger, reg)
+	store, err := s.cfg.OpenStore(ctx, c, state.StoreGroups, logger, reg)
 	if err != nil {
 		return storeError(c.DataDir, err)
 	}
@@ -184,7 +184,7 @@ func (s *Server) startRest(ctx context.Context, reg *prometheus.Registry) error 
 	}
 	api := xrayapi.New(xrayapi.Config{
 		Ingester: s.ingester, Query: questions, Control: state, Graph: store,
-		Group: groupFinder(state), Selector: readSelector,
+		Group: state.Resolve, Selector: readSelector,
 		AWSLimits: c.AWSLimits, BodyBytes: bodyBytes, Bodies: bodies,
 		Region: c.Region, AccountID: c.Account,
 		Logger: logger, Registerer: reg,

@@ -17,7 +17,6 @@ import (
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/pebblestore"
-	"github.com/roentgen-io/roentgen/internal/xrayapi"
 )
 
 // openStore opens the embedded engine.
@@ -42,24 +41,6 @@ func openControl(c *config.Config, logger *slog.Logger) (*control.Store, error) 
 		Dir: c.DataDir, Region: c.Region, AccountID: c.Account, Keep: c.Retention, Logger: logger,
 		Compile: compileGroup,
 	})
-}
-
-// storeGroups gives the store the groups of the moment. It is called by one
-// goroutine at a time, and mostly between changes.
-func storeGroups(state *control.Store) func() []tracestore.Group {
-	var from []control.StoreGroup
-	var list []tracestore.Group
-	return func() []tracestore.Group {
-		now := state.StoreGroups()
-		if len(now) == len(from) && (len(now) == 0 || &now[0] == &from[0]) {
-			return list
-		}
-		from, list = now, make([]tracestore.Group, len(now))
-		for i, g := range now {
-			list[i] = tracestore.Group{Ref: tracestore.GroupRef(g.Ref), From: g.From, Until: g.Until, Match: g.Match}
-		}
-		return list
-	}
 }
 
 // groupConditions bounds what a group's expression may ask of the segments,
@@ -96,18 +77,6 @@ func compileGroup(text string, lookup control.Lookup) (control.Match, error) {
 		}
 		return truth == filterexpr.True
 	}, nil
-}
-
-// groupFinder finds the groups that the graph is asked for.
-func groupFinder(state *control.Store) xrayapi.GroupFinder {
-	return func(name, arn string) (tracestore.GroupRef, []tracestore.GroupRef, bool) {
-		current, older, found := state.Resolve(name, arn)
-		before := make([]tracestore.GroupRef, len(older))
-		for i := range older {
-			before[i] = tracestore.GroupRef(older[i])
-		}
-		return tracestore.GroupRef(current), before, found
-	}
 }
 
 // readSelector reads an EntitySelectorExpression.

@@ -183,9 +183,9 @@ func appendServices(dst []byte, g *servicegraph.Graph) []byte {
 		} else {
 			dst = append(dst, `,"HostedIn":null,"KeyAttributes":null,"Name":`...)
 		}
-		dst = AppendString(dst, s.Name)
+		dst = segment.AppendString(dst, s.Name)
 		dst = append(dst, `,"Names":[`...)
-		dst = AppendString(dst, s.Name)
+		dst = segment.AppendString(dst, s.Name)
 		dst = append(dst, `],"ReferenceId":`...)
 		dst = appendInt(dst, i)
 		dst = append(dst, `,"Region":`...)
@@ -215,9 +215,9 @@ func appendEdge(dst []byte, e *servicegraph.Edge, from *servicegraph.Service, ti
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `{"Name":`...)
-		dst = AppendString(dst, a.Name)
+		dst = segment.AppendString(dst, a.Name)
 		dst = append(dst, `,"Names":[`...)
-		dst = AppendString(dst, a.Name)
+		dst = segment.AppendString(dst, a.Name)
 		dst = append(dst, `],"Type":`...)
 		dst = append(appendStringOrNull(dst, a.Type), '}')
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/roentgen-io/roentgen/internal/control"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
+	"github.com/roentgen-io/roentgen/segment"
 )
 
 var getGroupsInput = &shape{kind: kStruct, members: []member{
@@ -56,9 +57,9 @@ func appendGroup(dst []byte, g *control.Group) []byte {
 	dst = append(dst, `{"FilterExpression":`...)
 	dst = appendStringOrNull(dst, g.Expression())
 	dst = append(dst, `,"GroupARN":`...)
-	dst = AppendString(dst, g.ARN)
+	dst = segment.AppendString(dst, g.ARN)
 	dst = append(dst, `,"GroupName":`...)
-	dst = AppendString(dst, g.Name)
+	dst = segment.AppendString(dst, g.Name)
 	dst = append(dst, `,"InsightsConfiguration":{"InsightsEnabled":`...)
 	dst = appendBool(dst, g.Insights.Enabled)
 	dst = append(dst, `,"NotificationsEnabled":`...)

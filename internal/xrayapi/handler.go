@@ -21,6 +21,7 @@ import (
 	"github.com/roentgen-io/roentgen/internal/servicegraph"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
+	"github.com/roentgen-io/roentgen/segment"
 )
 
 // The limits of a handler without Config.AWSLimits, and with it.
@@ -329,7 +330,7 @@ func WriteError(w http.ResponseWriter, e *apierr.Error) {
 	}
 	body := append([]byte(`{"`), e.Code.MessageKey()...)
 	body = append(body, `":`...)
-	body = append(AppendString(body, e.Message), '}')
+	body = append(segment.AppendString(body, e.Message), '}')
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(e.Status)
 	w.Write(body)

@@ -6,9 +6,6 @@ import (
 	"github.com/roentgen-io/roentgen/segment"
 )
 
-// AppendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD.
-func AppendString(dst []byte, s string) []byte { return segment.AppendString(dst, s) }
-
 // appendDouble appends f in the notation of Java, as the service writes doubles.
 func appendDouble(dst []byte, f float64) []byte { return segment.AppendJavaDouble(dst, f) }
 
@@ -21,5 +18,5 @@ func appendStringOrNull(dst []byte, s string) []byte {
 	if s == "" {
 		return append(dst, "null"...)
 	}
-	return AppendString(dst, s)
+	return segment.AppendString(dst, s)
 }

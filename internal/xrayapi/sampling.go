@@ -3,6 +3,8 @@ package xrayapi
 import (
 	"sync"
 	"time"
+
+	"github.com/roentgen-io/roentgen/segment"
 )
 
 var getSamplingRulesInput = &shape{kind: kStruct, members: []member{
@@ -124,7 +126,7 @@ func (h *Handler) getSamplingRules(c *call, _ *value) error {
 	dst = append(dst, `,"HTTPMethod":"*","Host":"*","Priority":10000,"ReservoirSize":`...)
 	dst = appendInt(dst, defaultReservoir)
 	dst = append(dst, `,"ResourceARN":"*","RuleARN":`...)
-	dst = AppendString(dst, h.arn("sampling-rule/"+defaultRule))
+	dst = segment.AppendString(dst, h.arn("sampling-rule/"+defaultRule))
 	dst = append(dst, `,"RuleName":"`+defaultRule+`","ServiceName":"*","ServiceType":"*","URLPath":"*","Version":1}}]}`...)
 	return c.reply(dst)
 }
@@ -180,5 +182,5 @@ func appendUnknownRule(dst []byte, rule string) []byte {
 		dst = append(dst, ',')
 	}
 	dst = append(dst, `{"ErrorCode":"400","Message":"Unknown rule","RuleName":`...)
-	return append(AppendString(dst, rule), '}')
+	return append(segment.AppendString(dst, rule), '}')
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/roentgen-io/roentgen/internal/query"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
+	"github.com/roentgen-io/roentgen/segment"
 )
 
 // FilterError turns an error of query.Service.Filter into one for the caller.
@@ -82,7 +83,7 @@ func appendAnnotations(dst []byte, list []trace.Annotation) []byte {
 			if i > 0 {
 				dst = append(dst, "],"...)
 			}
-			dst = append(AppendString(dst, a.Key), ":["...)
+			dst = append(segment.AppendString(dst, a.Key), ":["...)
 		}
 		dst = appendAnnotation(dst, a)
 	}

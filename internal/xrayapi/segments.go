@@ -80,15 +80,15 @@ var allProcessed = []byte(`{"UnprocessedTraceSegments":[]}`)
 
 func appendUnprocessed(dst []byte, r *segment.Refusal) []byte {
 	dst = append(dst, `{"ErrorCode":`...)
-	dst = AppendString(dst, string(r.Code))
+	dst = segment.AppendString(dst, string(r.Code))
 	dst = append(dst, `,"Id":`...)
 	if r.HasID {
-		dst = AppendString(dst, r.ID)
+		dst = segment.AppendString(dst, r.ID)
 	} else {
 		dst = append(dst, "null"...)
 	}
 	dst = append(dst, `,"Message":`...)
-	return append(AppendString(dst, r.Message), '}')
+	return append(segment.AppendString(dst, r.Message), '}')
 }
 
 // bucket allows so many documents a second, one second's worth at once. A nil

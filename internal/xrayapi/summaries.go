@@ -202,7 +202,7 @@ func appendSummary(dst []byte, r *trace.Row, by filterexpr.Matched, matched, own
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `{"ServiceIds":null,"UserName":`...)
-		dst = append(AppendString(dst, u), '}')
+		dst = append(segment.AppendString(dst, u), '}')
 	}
 	return append(dst, "]}"...)
 }
@@ -218,7 +218,7 @@ func appendAnnotation(dst []byte, a trace.Annotation) []byte {
 	dst = appendDoubleOrNull(dst, a.Number, a.Type == segment.TypeNumber)
 	dst = append(dst, `,"StringValue":`...)
 	if a.Type == segment.TypeString {
-		dst = AppendString(dst, a.String)
+		dst = segment.AppendString(dst, a.String)
 	} else {
 		dst = append(dst, "null"...)
 	}
@@ -253,11 +253,11 @@ func appendCauses(dst []byte, causes []trace.RootCause, times bool) []byte {
 			dst = append(dst, `],"Inferred":`...)
 			dst = appendBool(dst, s.Inferred)
 			dst = append(dst, `,"Name":`...)
-			dst = AppendString(dst, s.Service.Name)
+			dst = segment.AppendString(dst, s.Service.Name)
 			dst = append(dst, `,"Names":[`...)
-			dst = AppendString(dst, s.Service.Name)
+			dst = segment.AppendString(dst, s.Service.Name)
 			dst = append(dst, `],"Type":`...)
-			dst = append(AppendString(dst, s.Service.Type), '}')
+			dst = append(segment.AppendString(dst, s.Service.Type), '}')
 		}
 		dst = append(dst, "]}"...)
 	}
@@ -273,13 +273,13 @@ func appendCauseEntity(dst []byte, e trace.RootCauseEntity, times bool) []byte {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = AppendString(append(dst, `{"Message":`...), x.Message)
-			dst = AppendString(append(dst, `,"Name":`...), x.Name)
+			dst = segment.AppendString(append(dst, `{"Message":`...), x.Message)
+			dst = segment.AppendString(append(dst, `,"Name":`...), x.Name)
 			dst = append(dst, '}')
 		}
 		dst = append(dst, ']')
 	}
-	dst = AppendString(append(dst, `,"Name":`...), e.Name)
+	dst = segment.AppendString(append(dst, `,"Name":`...), e.Name)
 	dst = appendBool(append(dst, `,"Remote":`...), e.Remote)
 	return append(dst, '}')
 }
@@ -292,7 +292,7 @@ func appendObjects(dst []byte, key string, values []string) []byte {
 			dst = append(dst, ',')
 		}
 		dst = append(append(append(dst, `{"`...), key...), `":`...)
-		dst = append(AppendString(dst, v), '}')
+		dst = append(segment.AppendString(dst, v), '}')
 	}
 	return append(dst, ']')
 }
@@ -301,9 +301,9 @@ func appendServiceID(dst []byte, s trace.ServiceID) []byte {
 	dst = append(dst, `{"AccountId":`...)
 	dst = appendStringOrNull(dst, s.AccountID)
 	dst = append(dst, `,"Name":`...)
-	dst = AppendString(dst, s.Name)
+	dst = segment.AppendString(dst, s.Name)
 	dst = append(dst, `,"Names":[`...)
-	dst = AppendString(dst, s.Name)
+	dst = segment.AppendString(dst, s.Name)
 	dst = append(dst, `],"Type":`...)
 	return append(appendStringOrNull(dst, s.Type), '}')
 }

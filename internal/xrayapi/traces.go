@@ -144,7 +144,7 @@ func (a *answer) trace(t *trace.Trace) error {
 		a.buf = append(a.buf, `{"Document":`...)
 		a.buf = segment.AppendStringBytes(a.buf, d.Document)
 		a.buf = append(a.buf, `,"Id":`...)
-		a.buf = append(AppendString(a.buf, d.ID), '}')
+		a.buf = append(segment.AppendString(a.buf, d.ID), '}')
 		if len(a.buf) >= answerBuffer {
 			if err := a.flush(); err != nil {
 				return err

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -91,21 +89,8 @@ func TestKillGraph(t *testing.T) {
 	if testing.Short() {
 		kills = 3
 	}
-	if s := os.Getenv("ROENTGEN_GRAPH_KILLS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("ROENTGEN_GRAPH_KILLS=%q: %v", s, err)
-		}
-		kills = n
-	}
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("ROENTGEN_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("ROENTGEN_SEED=%q: %v", s, err)
-		}
-		seed = n
-	}
+	kills = setting(t, "ROENTGEN_GRAPH_KILLS", kills)
+	seed := anySeed(t)
 	t.Logf("seed: run again with ROENTGEN_SEED=%d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()

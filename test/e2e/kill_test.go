@@ -9,8 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -229,22 +227,8 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED under -short: kills a server fifty times, which takes a minute or two")
 	}
-	kills := 50
-	if text := os.Getenv("ROENTGEN_KILLS"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatalf("ROENTGEN_KILLS=%q: %v", text, err)
-		}
-		kills = n
-	}
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("ROENTGEN_SEED"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("ROENTGEN_SEED=%q: %v", text, err)
-		}
-		seed = n
-	}
+	kills := setting(t, "ROENTGEN_KILLS", 50)
+	seed := anySeed(t)
 	t.Logf("seed: run again with ROENTGEN_SEED=%d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	process.Binary(t) // built before anything is timed

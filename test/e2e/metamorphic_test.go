@@ -10,7 +10,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -381,22 +380,8 @@ func (h *house) answers(w *teller, from, to time.Time) map[string]string {
 // other batches, twice, with restarts, into either engine. All answers are the
 // same. ROENTGEN_SEED repeats a run, ROENTGEN_ROUNDS makes more.
 func TestMetamorphic(t *testing.T) {
-	rounds := 2
-	if s := os.Getenv("ROENTGEN_ROUNDS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("ROENTGEN_ROUNDS=%q: %v", s, err)
-		}
-		rounds = n
-	}
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("ROENTGEN_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("ROENTGEN_SEED=%q: %v", s, err)
-		}
-		seed = n
-	}
+	rounds := setting(t, "ROENTGEN_ROUNDS", 2)
+	seed := anySeed(t)
 	for round := range rounds {
 		seed := seed + uint64(round)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { metamorphose(t, seed) })
