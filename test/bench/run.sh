@@ -59,6 +59,30 @@ read_traces() {
   rm -rf "$dir"
 }
 
+# search N: N documents of now, N/10 more as history of 30 days, and questions: at
+# rest, and while documents come at half the speed of the load.
+search() {
+  local n=$1 dir=$scratch/search load rate
+  start "$dir"
+  echo "importing $((n / 10)) documents as history of 30 days, then loading $n documents of 1 KB ..." >&2
+  "$bin" bench ingest --endpoint "$endpoint" --documents "$((n / 10))" --spread 720h --rare --batch 500 --clients 4 --pid "$server" | sed 's/^/- history: /'
+  load=$("$bin" bench ingest --endpoint "$endpoint" --documents "$n" --rare --batch 500 --clients 4 --pid "$server" --json)
+  rate=$(python3 -c 'import json, sys; print(int(json.loads(sys.argv[1])["documents_per_second"] / 2))' "$load")
+  echo "- load: $load"
+  echo; echo "At rest, the window of the searches being 24 hours:"; echo
+  "$bin" bench search --endpoint "$endpoint" --window 24h --times 50
+  echo; echo "While $rate documents/s are sent:"; echo
+  "$bin" bench ingest --endpoint "$endpoint" --rate "$rate" --batch 50 --clients 8 --duration 20s >"$scratch/alone"
+  "$bin" bench ingest --endpoint "$endpoint" --rate "$rate" --batch 50 --clients 8 --duration "${2:-60s}" --pid "$server" >"$scratch/beside" &
+  local loader=$!
+  "$bin" bench search --endpoint "$endpoint" --window 24h --times 20
+  wait "$loader"
+  echo; sed 's/^/- sent at that rate alone: /' "$scratch/alone"; sed 's/^/- sent beside the questions: /' "$scratch/beside"
+  echo "- resident memory after: $(resident); data folder: $(du -sm "$dir" | cut -f1) MB"
+  stop
+  rm -rf "$dir"
+}
+
 start_up() {
   for i in 1 2 3 4 5; do
     rm -rf "$scratch/empty"
@@ -74,7 +98,8 @@ case $what in
   quick) ingest --duration 5s --sink 2s --only 'batches of 50, 8 clients' ;;
   ingest) ingest "${@:2}" ;;
   read) read_traces "${2:-1000000}" ;;
+  search) search "${2:-1000000}" "${3:-60s}" ;;
   start) start_up ;;
   all) ingest; echo; read_traces 1000000; echo; start_up ;;
-  *) echo "usage: $0 [quick|ingest|read N|start|all]" >&2; exit 2 ;;
+  *) echo "usage: $0 [quick|ingest|read N|search N|start|all]" >&2; exit 2 ;;
 esac
