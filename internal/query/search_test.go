@@ -244,12 +244,14 @@ func TestFollow(t *testing.T) {
 		time.Sleep(settleTime / 2)
 		put(1, true) // the same document again keeps it waiting, and changes nothing
 		time.Sleep(3 * settleTime)
+		synctest.Wait()
 		if len(got) != 1 || got[0] != (told{1, 0}) || first < settleTime*3/2 {
 			t.Errorf("%v, the first after %v", got, first)
 		}
 		missed.Store(7)
 		time.Sleep(2 * followTick)
 		time.Sleep(2 * time.Minute) // signs of life
+		synctest.Wait()
 		if len(got) < 3 || got[1] != (told{-1, 7}) || got[2] != (told{-1, 0}) {
 			t.Errorf("%v", got)
 		}

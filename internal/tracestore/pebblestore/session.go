@@ -362,7 +362,13 @@ func (ss *session) readTail(mark rolledMark, list []part) error {
 		if err != nil {
 			return err
 		}
-		ss.tailAdd(docs, mark.w)
+		if len(docs) == 0 {
+			continue
+		}
+		for i := range docs {
+			s.pending.tail.Add(docs[i].size())
+		}
+		s.tail.hold(h.id, docs)
 	}
 	read, begun := 0, time.Now()
 	w := mark.w

@@ -86,6 +86,17 @@ func (t *tail) add(docs []tailDoc, last uint64) {
 	t.waits.Add(int64(len(docs)))
 }
 
+// hold puts back the documents of a trace that the roller had put off when the
+// session before this one ended: no view has them, though its seq is past theirs.
+func (t *tail) hold(id segment.TraceID, docs []tailDoc) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held == nil {
+		t.held = make(traceMap)
+	}
+	t.held[id] = &tailTrace{docs: docs}
+}
+
 // show replaces the view, and drops the documents that it now holds.
 func (t *tail) show(v *view, held traceMap) {
 	t.mu.Lock()
