@@ -200,7 +200,9 @@ func (f *Faults) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory)
 	if err := f.next("reuse", newname, false); err != nil {
 		return nil, err
 	}
+	reusing.RLock()
 	file, err := f.FS.ReuseForWrite(oldname, newname, c)
+	reusing.RUnlock()
 	return f.file(file, err, newname, false)
 }
 

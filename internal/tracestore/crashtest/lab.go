@@ -129,8 +129,15 @@ func (e Engine) afterCrash(m *model, fs vfs.FS, outcomes []outcome) error {
 	return closeStore(s)
 }
 
+// reusing is held, by many, while a file is reused, and by one while a crash is made.
+// MemFS.ReuseForWrite takes a lock for reading twice; CrashClone in between would
+// wait for the first, and the second for CrashClone.
+var reusing sync.RWMutex
+
 // crash returns what a power cut at this moment leaves.
 func crash(mem *vfs.MemFS, rng *rand.Rand) *vfs.MemFS {
+	reusing.Lock()
+	defer reusing.Unlock()
 	percent := []int{0, 50, 50, 100, rng.IntN(101)}[rng.IntN(5)]
 	return mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
 }
