@@ -66,11 +66,15 @@ search() {
   start "$dir"
   echo "importing $((n / 10)) documents as history of 30 days, then loading $n documents of 1 KB ..." >&2
   "$bin" bench ingest --endpoint "$endpoint" --documents "$((n / 10))" --spread 720h --rare --batch 500 --clients 4 --pid "$server" | sed 's/^/- history: /'
-  load=$("$bin" bench ingest --endpoint "$endpoint" --documents "$n" --rare --batch 500 --clients 4 --pid "$server" --json)
+  load=$("$bin" bench ingest --endpoint "$endpoint" --documents "$n" --rare --batch 500 --clients 4 --ids "$scratch/ids" --pid "$server" --json)
   rate=$(python3 -c 'import json, sys; print(int(json.loads(sys.argv[1])["documents_per_second"] / 2))' "$load")
   echo "- load: $load"
   echo; echo "At rest, the window of the searches being 24 hours:"; echo
-  "$bin" bench search --endpoint "$endpoint" --window 24h --times 50
+  "$bin" bench search --endpoint "$endpoint" --window 24h --times 30
+  echo
+  for clients in 1 8; do
+    "$bin" bench read --endpoint "$endpoint" --ids "$scratch/ids" --reads 20000 --clients "$clients" | sed "s/^/- traces by id, $clients clients: /"
+  done
   echo; echo "While $rate documents/s are sent:"; echo
   "$bin" bench ingest --endpoint "$endpoint" --rate "$rate" --batch 50 --clients 8 --duration 20s >"$scratch/alone"
   "$bin" bench ingest --endpoint "$endpoint" --rate "$rate" --batch 50 --clients 8 --duration "${2:-60s}" --pid "$server" >"$scratch/beside" &
@@ -79,6 +83,9 @@ search() {
   wait "$loader"
   echo; sed 's/^/- sent at that rate alone: /' "$scratch/alone"; sed 's/^/- sent beside the questions: /' "$scratch/beside"
   echo "- resident memory after: $(resident); data folder: $(du -sm "$dir" | cut -f1) MB"
+  stop
+  start "$dir"
+  echo "- start-up: $took ms to /-/ready"
   stop
   rm -rf "$dir"
 }
