@@ -23,11 +23,8 @@ func (f *Filter) Expr() *filterexpr.Expr { return f.expr }
 // Filter reads a filter expression. The error is a *filterexpr.Error when the
 // text is none, and a *GroupError when it names a group that cannot be used.
 func (q *Service) Filter(text string) (*Filter, error) {
-	expr, err := filterexpr.Parse(text)
+	expr, err := ParseExpression(text, q.groups)
 	if err != nil {
-		return nil, err
-	}
-	if expr, err = expr.Expand(q.groupExpr); err != nil {
 		return nil, err
 	}
 	return &Filter{text: text, expr: expr, need: expr.Need()}, nil
@@ -48,19 +45,24 @@ type GroupError struct{ Name, ARN string }
 
 func (e *GroupError) Error() string { return "Group not found" }
 
-// groupExpr returns what a reference to a group in a filter stands for.
-func (q *Service) groupExpr(ref filterexpr.GroupRef) (*filterexpr.Expr, error) {
-	text, found := "", false
-	if q.groups != nil {
-		text, found = q.groups(ref.Name, ref.ARN)
+// ParseExpression reads a filter expression and replaces the groups that it names by
+// their own expressions, which lookup finds; "" is that of a group which holds every
+// trace. The errors are those of Service.Filter.
+func ParseExpression(text string, lookup func(name, arn string) (expression string, found bool)) (*filterexpr.Expr, error) {
+	expr, err := filterexpr.Parse(text)
+	if err != nil {
+		return nil, err
 	}
-	if !found {
-		return nil, &GroupError{ref.Name, ref.ARN}
-	}
-	if text == "" {
-		return nil, nil
-	}
-	return filterexpr.Parse(text)
+	return expr.Expand(func(ref filterexpr.GroupRef) (*filterexpr.Expr, error) {
+		text, found := lookup(ref.Name, ref.ARN)
+		switch {
+		case !found:
+			return nil, &GroupError{ref.Name, ref.ARN}
+		case text == "":
+			return nil, nil
+		}
+		return filterexpr.Parse(text)
+	})
 }
 
 // matched is how a question's filter decided on a row.

@@ -58,7 +58,8 @@ type Service struct {
 
 // New returns a Service over store.
 func New(store tracestore.Store) *Service {
-	return &Service{store: store, now: time.Now, maxExamined: pageExamined, maxTime: pageTime}
+	none := func(string, string) (string, bool) { return "", false }
+	return &Service{store: store, groups: none, now: time.Now, maxExamined: pageExamined, maxTime: pageTime}
 }
 
 // UseGroups tells the expressions of groups, which filters may name; "" is the

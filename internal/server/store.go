@@ -52,20 +52,7 @@ const groupConditions = 10_000_000
 // compileGroup makes the matcher of a group's expression. A row that leaves out
 // what the expression looks at is made whole first.
 func compileGroup(text string, lookup control.Lookup) (control.Match, error) {
-	expr, err := filterexpr.Parse(text)
-	if err != nil {
-		return nil, err
-	}
-	expr, err = expr.Expand(func(ref filterexpr.GroupRef) (*filterexpr.Expr, error) {
-		text, found := lookup(ref.Name, ref.ARN)
-		switch {
-		case !found:
-			return nil, &query.GroupError{Name: ref.Name, ARN: ref.ARN}
-		case text == "":
-			return nil, nil
-		}
-		return filterexpr.Parse(text)
-	})
+	expr, err := query.ParseExpression(text, lookup)
 	if err != nil {
 		return nil, err
 	}
