@@ -55,7 +55,9 @@ func TestGolden(t *testing.T) {
 				}
 				return fmt.Sprintf("%d stored", n)
 			case "graph":
-				return numberedGraph(ForTrace(trace.Assemble(id, docs)))
+				var g TraceGraph
+				g.Add(trace.Assemble(id, docs))
+				return numberedGraph(g.Graph())
 			case "service-graph":
 				start, end := int64(0), int64(1<<40)
 				d.MaybeScanArgs(t, "start", &start)

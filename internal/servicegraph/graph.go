@@ -287,10 +287,3 @@ func (g *TraceGraph) Graph() *Graph {
 	}
 	return graph
 }
-
-// ForTrace returns the graph of one trace. It has no times.
-func ForTrace(t *trace.Trace) *Graph {
-	var g TraceGraph
-	g.Add(t)
-	return g.Graph()
-}
