@@ -132,7 +132,7 @@ type explainAnswer struct {
 	Valid       bool
 	Error       *filterexpr.Error       `json:",omitempty"`
 	Expression  string                  `json:",omitempty"`
-	Matches     *bool                   // null without a trace
+	Matches     *bool                   // null without a trace, or when it would take too long to tell
 	Explanation *filterexpr.Explanation `json:",omitempty"`
 }
 
@@ -179,8 +179,8 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) error {
 		return replyJSON(w, explainAnswer{Error: syntax})
 	}
 	answer := explainAnswer{Valid: true, Expression: f.Expr().String(), Explanation: f.Expr().Explain(row)}
-	if row != nil {
-		matches := f.Expr().Match(row) == filterexpr.True
+	matches := answer.Explanation.Truth == filterexpr.True.String()
+	if matches || answer.Explanation.Truth == filterexpr.False.String() {
 		answer.Matches = &matches
 	}
 	return replyJSON(w, answer)
