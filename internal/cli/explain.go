@@ -84,9 +84,9 @@ failed; 2 for a mistake on the command line.`,
 			return err
 		}
 		switch {
-		case !answer.Valid:
+		case !answer.Valid, id != "" && answer.Matches == nil:
 			return &exitError{status: 1}
-		case id != "" && (answer.Matches == nil || !*answer.Matches):
+		case id != "" && !*answer.Matches:
 			return &exitError{status: statusNoMatch}
 		}
 		return nil
@@ -133,7 +133,10 @@ func (a *explainAnswer) print(out io.Writer, t terminal, id string) {
 	writeWrapped(out, t, styleBold, "", clean(a.Expression))
 	if id != "" {
 		verdict, style := "does not match", styleRed
-		if a.Matches != nil && *a.Matches {
+		switch {
+		case a.Matches == nil:
+			verdict, style = "would take too long to judge:", styleYellow
+		case *a.Matches:
 			verdict, style = "matches", styleGreen
 		}
 		gap := " "
