@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 # What `make test` runs, in this order: what is quick to fail comes first.
-STAGES := tools fmt vet lint build cross unit race storelab e2e compat generated clean-tree
+STAGES := tools fmt vet lint page build cross unit race storelab e2e page-e2e compat generated clean-tree
 
 # Where stages leave what they measured. Git does not see it.
 OUT := .build
@@ -16,7 +16,7 @@ FUZZTIME ?= 10s
 
 # Every Go module of the repository: the product, and the ones that keep the
 # dependencies of test programs, of the demo and of tools away from it.
-MODULES := . $(patsubst %/go.mod,%,$(wildcard demo/xraysdk/go.mod test/compat/go-sdk/go.mod))
+MODULES := . $(patsubst %/go.mod,%,$(wildcard demo/xraysdk/go.mod test/compat/go-sdk/go.mod test/compat/go-otel/go.mod test/compat/collector/go.mod))
 
 # Packages that are tested in stages of their own.
 APART := /test/(e2e|compat|storelab|soak|bench)($$|/)
@@ -27,7 +27,7 @@ APART := /test/(e2e|compat|storelab|soak|bench)($$|/)
 help: ## list the targets
 	@echo "Roentgen: a self-hosted tracing system that speaks AWS X-Ray."
 	@echo
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "make test runs these stages, each of which is a target too:"
 	@echo "$(STAGES)" | fold -s -w 72 | sed 's/^/  /'
@@ -51,6 +51,14 @@ cross: ## compile for linux/arm64 and darwin/arm64
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/roentgen
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/roentgen
 
+.PHONY: ui
+ui: ## build the web page into ui/dist, which is committed
+	@scripts/ui.sh build
+
+.PHONY: screenshots
+screenshots: binary ## pictures of every page, both themes, three widths, into .build/screenshots
+	@scripts/ui.sh screenshots
+
 # ---- check ----
 
 .PHONY: test check
@@ -59,7 +67,7 @@ test: ## everything that CI checks, in stages
 check: test
 
 .PHONY: tools
-tools: ## install what the tests need beside Go (Debian packages, .venv, node_modules)
+tools: ## install what the tests need beside Go (Debian packages, .venv, node_modules, jars)
 	@scripts/tools.sh
 
 .PHONY: fmt
@@ -74,6 +82,14 @@ vet: ## go vet, every module
 .PHONY: lint
 lint: ## the linter, for bugs rather than taste
 	@scripts/lint.sh
+
+.PHONY: page
+page: ## the web page: types, tests of its logic, and whether ui/dist is what its sources build
+	@scripts/ui.sh check
+
+.PHONY: page-e2e
+page-e2e: binary ## the web page in a real Chromium against the real process
+	@scripts/ui.sh e2e
 
 .PHONY: unit
 unit: ## tests of every package but the store's, fuzz seeds included
@@ -120,4 +136,4 @@ bench: binary ## measure ingest and reads on this machine (see docs/performance.
 
 .PHONY: clean
 clean: ## remove what was built or installed inside this folder
-	rm -rf bin $(OUT) .venv test/compat/node_modules
+	rm -rf bin $(OUT) .venv test/compat/node_modules test/compat/java/lib ui/node_modules

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go: Debian packages when a command is
 # missing, the Python clients into .venv, the Node clients into
-# test/compat/node_modules, Go's modules and tools. What is there already is left alone.
+# test/compat/node_modules, the Java clients into test/compat/java/lib, the page's
+# packages into ui/node_modules, Go's modules and tools. What is there already is
+# left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,6 +33,9 @@ need gcc gcc libc6-dev # the race detector
 need python3 python3 python3-venv
 need node nodejs
 need npm npm
+need javac default-jdk-headless
+need mvn maven
+need chromium chromium fonts-liberation fonts-noto-color-emoji # the page's tests
 
 # retry COMMAND...: registries fail at times; three tries, some seconds apart.
 retry() {
@@ -62,6 +67,16 @@ else
 	sum "$requirements" >.venv/stamp
 fi
 
+cd ui
+if fresh node_modules/stamp package-lock.json; then
+	say "the page's packages are in ui/node_modules"
+else
+	say "installing the page's packages into ui/node_modules"
+	retry npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	sum package-lock.json >node_modules/stamp
+fi
+cd ..
+
 cd test/compat
 if fresh node_modules/stamp package-lock.json; then
 	say "Node clients are in test/compat/node_modules"
@@ -70,11 +85,19 @@ else
 	retry npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	sum package-lock.json >node_modules/stamp
 fi
+if fresh java/lib/stamp java/pom.xml; then
+	say "Java clients are in test/compat/java/lib"
+else
+	say "installing Java clients into test/compat/java/lib"
+	rm -rf java/lib
+	retry mvn --quiet --batch-mode --file java/pom.xml dependency:copy-dependencies -DoutputDirectory=lib -DincludeScope=runtime
+	sum java/pom.xml >java/lib/stamp
+fi
 cd ../..
 
 # What a module's packages and tests need is fetched, rather than all that its
 # requirements mention.
-for module in . demo/xraysdk test/compat/go-sdk; do
+for module in . demo/xraysdk test/compat/go-sdk test/compat/go-otel test/compat/collector; do
 	[ -f "$module/go.mod" ] || continue
 	say "Go modules of $module"
 	(cd "$module" && retry go list -deps -test ./... >/dev/null)

@@ -25,6 +25,22 @@ const (
 // True reports whether the flag is present and true.
 func (f Flag) True() bool { return f == FlagTrue }
 
+// Attributes are values with names. They are given one by one, so that nothing has to be
+// made of them before they are wanted.
+type Attributes interface {
+	// Each calls fn for every value. fn must not keep a.
+	Each(fn func(a *Attribute))
+}
+
+// Attribute is a value with a name. Exactly one of the values counts, by Type. Texts are valid UTF-8.
+type Attribute struct {
+	Name   string
+	Type   Type // TypeString, TypeNumber or TypeBool
+	Text   string
+	Number float64 // neither infinite nor NaN
+	Bool   bool
+}
+
 // Segment is a parsed and checked segment or subsegment (an entity). Fields
 // that the document lacks, or gives with a wrong type, are zero.
 type Segment struct {
@@ -60,6 +76,14 @@ type Segment struct {
 	Metadata     Raw // any value
 	Links        Raw // an array
 	PrecursorIDs Raw // an array
+
+	// Attributes are values that can be searched for as if they were
+	// annotations, but are no part of the document: neither read nor written. What
+	// makes segments from another form, such as OpenTelemetry spans, sets it.
+	Attributes Attributes
+	// SpanService is the name of the service that an OpenTelemetry span came from, which
+	// need not be that of the segment. Like Attributes it is no part of the document.
+	SpanService string
 
 	Subsegments []*Segment // nested ones, in the order of the document
 }

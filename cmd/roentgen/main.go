@@ -20,7 +20,7 @@ func main() {
 	status := cli.Main(ctx, &cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Getenv: os.Getenv, Environ: os.Environ, Version: version,
-	}, os.Args[1:])
+	}, cli.AgentArgs(os.Args[0], os.Args[1:]))
 	stop()
 	os.Exit(status)
 }

@@ -21,7 +21,9 @@ import (
 // Load says what to send.
 type Load struct {
 	Endpoint  string        // http://host:port; its host:port is the UDP address too
+	Wrap      Wrap          // signs requests; nil: they go as they are
 	UDP       bool          // datagrams instead of PutTraceSegments
+	OTLP      bool          // OpenTelemetry spans over HTTP instead of segment documents
 	Size      int           // bytes of a document, about
 	Batch     int           // documents in one call (HTTP)
 	Clients   int           // connections that send at once
@@ -61,6 +63,13 @@ func Run(ctx context.Context, l Load) (*Result, error) {
 		return nil, errors.New("bench: a load needs clients, a batch size, and a number of documents or a duration")
 	}
 	escaped := !l.UDP && l.Spread == 0
+	if l.OTLP && (l.UDP || l.Spread > 0 || l.Rare) {
+		return nil, errors.New("bench: spans go over HTTP, as they are made")
+	}
+	var spans [][]spanTemplate
+	if l.OTLP {
+		spans = spanTemplates(templateSets, l.Size, l.Seed)
+	}
 	sets := Templates(templateSets, l.Size, escaped, l.Seed)
 	var rare []*template
 	if l.Rare {
@@ -79,7 +88,11 @@ func Run(ctx context.Context, l Load) (*Result, error) {
 	p := newPacer(l.Rate)
 	every := 1
 	if l.KeepIDs > 0 && l.Documents > 0 {
-		every = max(1, l.Documents/DocumentsPerTrace/l.KeepIDs)
+		perTrace := DocumentsPerTrace
+		if l.OTLP {
+			perTrace = SpansPerTrace
+		}
+		every = max(1, l.Documents/perTrace/l.KeepIDs)
 	}
 	var mu sync.Mutex
 	total := &Result{}
@@ -99,7 +112,11 @@ func Run(ctx context.Context, l Load) (*Result, error) {
 			if l.UDP {
 				r = sendUDP(ctx, l, src, &left, p)
 			} else {
-				r, lat = sendHTTP(ctx, l, src, &left, p)
+				var own *spanSource
+				if spans != nil {
+					own = &spanSource{sets: spans, rng: src.rng, ids: ids}
+				}
+				r, lat = sendHTTP(ctx, l, src, own, &left, p)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -156,6 +173,16 @@ func (p *pacer) wait(n int) {
 	}
 }
 
+// Wrap makes of a transport one that signs requests.
+type Wrap func(*http.Transport) http.RoundTripper
+
+func (w Wrap) around(t *http.Transport) http.RoundTripper {
+	if w == nil {
+		return t
+	}
+	return w(t)
+}
+
 func take(left *atomic.Int64, n int) int {
 	after := left.Add(-int64(n))
 	if after >= 0 {
@@ -164,15 +191,18 @@ func take(left *atomic.Int64, n int) int {
 	return max(0, n+int(after))
 }
 
-func sendHTTP(ctx context.Context, l Load, src *source, left *atomic.Int64, p *pacer) (Result, []time.Duration) {
+func sendHTTP(ctx context.Context, l Load, src *source, spans *spanSource, left *atomic.Int64, p *pacer) (Result, []time.Duration) {
 	var r Result
 	var lat []time.Duration
 	tr := &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}
 	defer tr.CloseIdleConnections()
-	hc := &http.Client{Transport: tr, Timeout: time.Minute}
+	hc := &http.Client{Transport: l.Wrap.around(tr), Timeout: time.Minute}
 	u, contentType := strings.TrimRight(l.Endpoint, "/")+"/TraceSegments", "application/json"
 	if l.Spread > 0 {
 		u, contentType = strings.TrimRight(l.Endpoint, "/")+"/api/import", "application/x-ndjson"
+	}
+	if spans != nil {
+		u, contentType = strings.TrimRight(l.Endpoint, "/")+"/v1/traces", "application/x-protobuf"
 	}
 	var body []byte
 	answer := make([]byte, 64<<10)
@@ -183,7 +213,9 @@ func sendHTTP(ctx context.Context, l Load, src *source, left *atomic.Int64, p *p
 		}
 		p.wait(n)
 		now := time.Now()
-		if l.Spread > 0 {
+		if spans != nil {
+			body = spans.append(body[:0], n, now)
+		} else if l.Spread > 0 {
 			body = body[:0]
 			ago := float64(max(0, left.Load())) / float64(l.Documents)
 			now = now.Add(-time.Duration(ago * float64(l.Spread)))
@@ -233,6 +265,9 @@ func sendHTTP(ctx context.Context, l Load, src *source, left *atomic.Int64, p *p
 				break
 			}
 			refused := bytes.Count(answer[:m], []byte(`"ErrorCode"`))
+			if spans != nil && m > 0 {
+				refused = n // a generator makes no bad spans: any complaint is about all
+			}
 			r.Refused += refused
 			if refused > 0 && r.FirstErr == "" {
 				r.FirstErr = string(answer[:m])
@@ -302,7 +337,7 @@ type ReadResult struct {
 }
 
 // Read reads traces one by one with BatchGetTraces, clients at once.
-func Read(ctx context.Context, endpoint string, ids []string, reads, clients int) *ReadResult {
+func Read(ctx context.Context, endpoint string, wrap Wrap, ids []string, reads, clients int) *ReadResult {
 	var mu sync.Mutex
 	total := &ReadResult{}
 	var all []time.Duration
@@ -312,7 +347,7 @@ func Read(ctx context.Context, endpoint string, ids []string, reads, clients int
 		wg.Go(func() {
 			tr := &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}
 			defer tr.CloseIdleConnections()
-			hc := &http.Client{Transport: tr, Timeout: time.Minute}
+			hc := &http.Client{Transport: wrap.around(tr), Timeout: time.Minute}
 			var lat []time.Duration
 			missing, firstErr := 0, ""
 			for i := c; i < reads && ctx.Err() == nil; i += clients {

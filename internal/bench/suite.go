@@ -146,7 +146,7 @@ func (s *Suite) run(ctx context.Context, c Case) (*CaseResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(ctx, s.Binary, "serve", "--listen", "127.0.0.1:"+strconv.Itoa(port), "--data-dir", filepath.Join(dir, "data"))
+	p, err := startProcess(ctx, s.Binary, "serve", "--listen", "127.0.0.1:"+strconv.Itoa(port), "--otlp-grpc", "", "--otlp-http", "", "--data-dir", filepath.Join(dir, "data"))
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ repeat them is in test/bench/README.md.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchIngestCommand(env), newBenchReadCommand(env), newBenchSearchCommand(env), newBenchSinkCommand(env), newBenchSuiteCommand(env))
+	cmd.AddCommand(newBenchIngestCommand(env), newBenchReadCommand(env), newBenchSearchCommand(env), newBenchSinkCommand(env), newBenchSuiteCommand(env), newBenchAgentCommand(env), newBenchDiskCommand(env))
 	return cmd
 }
 
@@ -48,6 +48,7 @@ func newBenchIngestCommand(env *Env) *cobra.Command {
 	f := cmd.Flags()
 	endpoint := endpointFlag(f, env)
 	f.BoolVar(&l.UDP, "udp", false, "send datagrams instead of PutTraceSegments")
+	f.BoolVar(&l.OTLP, "otlp", false, "send OpenTelemetry spans, ten a trace, instead of segment documents")
 	f.IntVar(&l.Size, "size", 1000, "bytes of a document, about")
 	f.IntVar(&l.Batch, "batch", 50, "documents in one call")
 	f.IntVar(&l.Clients, "clients", 8, "connections that send at once")
@@ -66,7 +67,7 @@ func newBenchIngestCommand(env *Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		l.Endpoint = c.endpoint
+		l.Endpoint, l.Wrap = c.endpoint, c.wrap
 		if l.Documents == 0 && l.Duration == 0 {
 			l.Duration = 10 * time.Second
 		}
@@ -166,7 +167,7 @@ func newBenchReadCommand(env *Env) *cobra.Command {
 		if len(ids) == 0 {
 			return fmt.Errorf("%s holds no ids", idFile)
 		}
-		r := bench.Read(cmd.Context(), c.endpoint, ids, reads, clients)
+		r := bench.Read(cmd.Context(), c.endpoint, c.wrap, ids, reads, clients)
 		fmt.Fprintf(env.Stdout, "%s of %s ids in %.2f s: %.3f ms (median), %.3f ms (99 %%), %.3f ms (longest); %d missing\n",
 			plural(r.Reads, "read"), group(len(ids)), r.Elapsed.Seconds(), r.P50.Seconds()*1e3, r.P99.Seconds()*1e3, r.Max.Seconds()*1e3, r.Missing)
 		if r.FirstErr != "" {
@@ -205,7 +206,7 @@ table of how long the answers took. Load it first with bench ingest --rare.`,
 		}
 		end := time.Now().Add(time.Minute)
 		fmt.Fprintln(env.Stdout, "| question | asked | items | median | 99 % | longest |\n|---|---|---|---|---|---|")
-		return bench.Search(cmd.Context(), c.endpoint, end.Add(-window), end, times, func(a bench.Answer) {
+		return bench.Search(cmd.Context(), c.endpoint, c.wrap, end.Add(-window), end, times, func(a bench.Answer) {
 			fmt.Fprintf(env.Stdout, "| %s | %d | %s | %.2f ms | %.2f ms | %.2f ms |\n", a.Name, a.Asked, group(a.Items),
 				a.P50.Seconds()*1e3, a.P99.Seconds()*1e3, a.Max.Seconds()*1e3)
 		})
@@ -282,6 +283,45 @@ func newBenchSuiteCommand(env *Env) *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+func newBenchDiskCommand(env *Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "disk DATA-DIR",
+		Short: "Show what takes room in the data folder of a stopped server",
+		Long: `Compact the data folder of a stopped server completely and show what each kind of
+key takes there: how many there are, their bytes as they are given to Pebble, and
+their bytes on disk, both also for each document.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := os.Stat(args[0]); err != nil {
+				return err // opening would make the folder
+			}
+			s, err := pebblestore.Open(pebblestore.Config{Dir: args[0]})
+			if err != nil {
+				return err
+			}
+			var sizes []pebblestore.KindSize
+			if err = s.Compact(cmd.Context()); err == nil {
+				sizes, err = s.Sizes(cmd.Context())
+			}
+			documents := float64(max(1, s.Stats().Documents))
+			if err = errors.Join(err, s.Close()); err != nil {
+				return err
+			}
+			fmt.Fprintf(env.Stdout, "%-34s %10s %14s %12s %10s %10s\n", "", "keys", "bytes", "on disk", "each", "on disk")
+			var sum pebblestore.KindSize
+			for _, k := range append(sizes, sum) {
+				if k.Kind == "" {
+					k = sum
+					k.Kind = "all"
+				}
+				fmt.Fprintf(env.Stdout, "%-34s %10d %14d %12d %10.1f %10.1f\n", k.Kind, k.Keys, k.Bytes, k.Disk, float64(k.Bytes)/documents, float64(k.Disk)/documents)
+				sum.Keys, sum.Bytes, sum.Disk = sum.Keys+k.Keys, sum.Bytes+k.Bytes, sum.Disk+k.Disk
+			}
+			return nil
+		},
+	}
 }
 
 // compactFolder compacts the data of a stopped server completely.

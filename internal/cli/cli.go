@@ -72,14 +72,19 @@ from it. Everything is in this one program.`,
 		return usageError(&hintError{err, cmd})
 	})
 	root.AddCommand(
+		newAgentCommand(env),
+		newControlCommand(env),
 		newDemoCommand(env),
 		newExplainCommand(env),
 		newGraphCommand(env),
 		newGroupCommand(env),
+		newKeyCommand(env),
 		newLintCommand(env),
 		newPutCommand(env),
+		newRuleCommand(env),
 		newServeCommand(env),
 		newTailCommand(env),
+		newTelemetryCommand(env),
 		newTraceCommand(env),
 		newTracesCommand(env),
 		newBenchCommand(env),
@@ -123,6 +128,9 @@ func blameUsage(cmd *cobra.Command) {
 // exit status: 0 success, 1 failure, 2 wrong usage.
 func Main(ctx context.Context, env *Env, args []string) int {
 	root := newRoot(env)
+	if len(args) > 0 && args[0] == "agent" {
+		args = daemonArgs(args)
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 )
 
 const defaultEndpoint = "http://127.0.0.1:2000"
@@ -23,18 +27,39 @@ const defaultEndpoint = "http://127.0.0.1:2000"
 type client struct {
 	endpoint string
 	http     *http.Client
+	wrap     func(*http.Transport) http.RoundTripper // makes a transport trust and sign as http does
 }
 
-// endpointFlag adds --endpoint; the environment's ROENTGEN_ENDPOINT is its default.
-func endpointFlag(fs *pflag.FlagSet, env *Env) *string {
-	def := env.Getenv("ROENTGEN_ENDPOINT")
-	if def == "" {
-		def = defaultEndpoint
+// connection is what the flags say about the server to speak to.
+type connection struct {
+	endpoint string
+	profile  string // of AWS's files of credentials
+	caBundle string // file with certificates of authorities
+	getenv   func(string) string
+}
+
+// endpointFlag adds the flags for reaching a server: --endpoint, --profile and
+// --ca-bundle. Their defaults come from the environment.
+func endpointFlag(fs *pflag.FlagSet, env *Env) *connection {
+	c := &connection{getenv: env.Getenv}
+	fs.StringVar(&c.endpoint, "endpoint", firstOf(env.Getenv("ROENTGEN_ENDPOINT"), defaultEndpoint), "address of the server (environment: ROENTGEN_ENDPOINT)")
+	fs.StringVar(&c.profile, "profile", env.Getenv("ROENTGEN_PROFILE"), "`name` of the profile in ~/.aws/credentials that holds the key, for a server that asks for one")
+	fs.StringVar(&c.caBundle, "ca-bundle", firstOf(env.Getenv("ROENTGEN_CA_BUNDLE"), env.Getenv("AWS_CA_BUNDLE")), "`file` with the certificates of authorities to trust, for https (environment: ROENTGEN_CA_BUNDLE, AWS_CA_BUNDLE)")
+	return c
+}
+
+// firstOf returns the first text that is not empty.
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
 	}
-	return fs.String("endpoint", def, "address of the server (environment: ROENTGEN_ENDPOINT)")
+	return ""
 }
 
-func newClient(endpoint string) (*client, error) {
+func newClient(to connection) (*client, error) {
+	endpoint := to.endpoint
 	if !strings.Contains(endpoint, "://") {
 		endpoint = "http://" + endpoint
 	}
@@ -42,10 +67,21 @@ func newClient(endpoint string) (*client, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, &exitError{2, fmt.Errorf("--endpoint %q is no address; write it like %s", endpoint, defaultEndpoint)}
 	}
-	return &client{
-		endpoint: strings.TrimRight(u.String(), "/"),
-		http:     &http.Client{Timeout: 2 * time.Minute},
-	}, nil
+	var trusted *tls.Config
+	if to.caBundle != "" {
+		if trusted, err = trusting(to.caBundle); err != nil {
+			return nil, &exitError{2, fmt.Errorf("--ca-bundle: %w", err)}
+		}
+	}
+	c := &client{endpoint: strings.TrimRight(u.String(), "/")}
+	c.wrap = func(t *http.Transport) http.RoundTripper {
+		if trusted != nil {
+			t.TLSClientConfig = trusted.Clone()
+		}
+		return newSigningTransport(t, to)
+	}
+	c.http = &http.Client{Timeout: 2 * time.Minute, Transport: c.wrap(http.DefaultTransport.(*http.Transport).Clone())}
+	return c, nil
 }
 
 // apiError is an error that the server answered with.
@@ -57,6 +93,14 @@ type apiError struct {
 
 func (e *apiError) Error() string {
 	switch {
+	case e.Code == string(apierr.MissingAuthenticationToken):
+		return "the server asks for a key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with --profile"
+	case e.Code == string(apierr.UnrecognizedClient):
+		return "the server does not know this key; perhaps it was revoked, or AWS_ACCESS_KEY_ID is that of something else"
+	case e.Code == string(apierr.ExpiredToken):
+		return "the key has expired; roentgen key create makes another one"
+	case e.Code == string(apierr.AccessDenied):
+		return fmt.Sprintf("this key may not do that, it lacks a role; roentgen key --help tells what each role may do (%s)", e.Message)
 	case e.Code == "" && e.Message == "":
 		return fmt.Sprintf("the server answered %d %s", e.Status, http.StatusText(e.Status))
 	case e.Code == "":
@@ -67,28 +111,35 @@ func (e *apiError) Error() string {
 
 // post calls an operation of the X-Ray API.
 func (c *client) post(ctx context.Context, path string, in, out any) error {
+	_, err := c.postHeader(ctx, path, in, out)
+	return err
+}
+
+// postHeader is post that returns the header of the answer, too.
+func (c *client) postHeader(ctx context.Context, path string, in, out any) (http.Header, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return c.do(ctx, http.MethodPost, path, body, out)
 }
 
 // get reads one of the server's own endpoints.
 func (c *client) get(ctx context.Context, path string, out any) error {
-	return c.do(ctx, http.MethodGet, path, nil, out)
+	_, err := c.do(ctx, http.MethodGet, path, nil, out)
+	return err
 }
 
-func (c *client) do(ctx context.Context, method, path string, body []byte, out any) error {
+func (c *client) do(ctx context.Context, method, path string, body []byte, out any) (http.Header, error) {
 	resp, err := c.send(ctx, c.http, method, path, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("%s%s: the answer is not what this version of roentgen expects (%w); is it a Roentgen server?", c.endpoint, path, err)
+		return nil, fmt.Errorf("%s%s: the answer is not what this version of roentgen expects (%w); is it a Roentgen server?", c.endpoint, path, err)
 	}
-	return nil
+	return resp.Header, nil
 }
 
 // stream begins to read an answer that has no end. It lives until ctx is done.
@@ -136,6 +187,8 @@ func (c *client) explain(err error) error {
 		return context.Canceled
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing answers at %s; start a server with `roentgen serve`, or name another one with --endpoint", c.endpoint)
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return fmt.Errorf("the certificate of %s is not from an authority that this machine trusts; name the authority's with --ca-bundle", c.endpoint)
 	case errors.As(err, &dns):
 		return fmt.Errorf("the host of %s cannot be found; check --endpoint", c.endpoint)
 	}

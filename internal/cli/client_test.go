@@ -7,12 +7,16 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 )
 
 // TestClientScripts runs testdata/client/*.txt, client commands against a fake
@@ -113,4 +117,41 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	ts.Fatalf("%s does not hold %q", args[0], args[1])
+}
+
+// TestExportToPipe writes to what is no file, which must not be replaced by one.
+func TestExportToPipe(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Skipf("SKIPPED: no pipes here: %v", err)
+	}
+	got := make(chan string, 1)
+	go func() {
+		data, err := os.ReadFile(name)
+		got <- fmt.Sprint(string(data), err)
+	}()
+	if err := replaceFile(name, []byte("all")); err != nil {
+		t.Fatal(err)
+	}
+	if text := <-got; text != "all<nil>" {
+		t.Errorf("read %q", text)
+	}
+	if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() {
+		t.Errorf("it is %v now, %v", info.Mode(), err)
+	}
+}
+
+// TestRefusalsOfKeys words what a server says of a key.
+func TestRefusalsOfKeys(t *testing.T) {
+	for code, want := range map[apierr.Code]string{
+		apierr.MissingAuthenticationToken: "the server asks for a key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with --profile",
+		apierr.UnrecognizedClient:         "the server does not know this key; perhaps it was revoked, or AWS_ACCESS_KEY_ID is that of something else",
+		apierr.ExpiredToken:               "the key has expired; roentgen key create makes another one",
+		apierr.AccessDenied:               "this key may not do that, it lacks a role; roentgen key --help tells what each role may do (why)",
+		apierr.InvalidSignature:           "the server answered InvalidSignatureException: why",
+	} {
+		if got := (&apiError{Status: 403, Code: string(code), Message: "why"}).Error(); got != want {
+			t.Errorf("%s: %s", code, got)
+		}
+	}
 }

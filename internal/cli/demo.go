@@ -36,7 +36,7 @@ func newDemoCommand(env *Env) *cobra.Command {
 		Use:   "demo",
 		Short: "Run the server with a simulated shop that sends segments to it",
 		Long: `Run the server, as serve does, together with a simulated shop of thirteen
-services. They send their segments to it over UDP and HTTP for as long as it runs:
+services. They send their segments and spans to it over UDP and HTTP for as long as it runs:
 pages and orders, an outside payment provider, an SQL database, DynamoDB tables,
 S3, a queue with a Lambda worker, slow reports that are visible while they run,
 and the errors, throttles and faults of real life.
@@ -112,6 +112,11 @@ func (f *demoFlags) check(env *Env) (*demoRun, error) {
 	}
 	if settings.Retention > 0 && d.history > settings.Retention {
 		return nil, usage("history", fmt.Errorf("%s is longer than the server keeps traces; add --retention %s", f.history, f.history))
+	}
+	for _, lock := range []string{"keys", "tls-cert"} {
+		if settings.Origin(lock) != "default" {
+			return nil, usage(lock, errors.New("the shop has no key and speaks no TLS; use roentgen serve for a server that asks for them"))
+		}
 	}
 	if settings.UDPAddress() == "" && len(f.with) > 0 {
 		return nil, usage("with", errors.New("such programs send over UDP, and udp-listen is off"))

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/roentgen-io/roentgen/internal/xrayapi"
 )
 
 // graphAnswer is the answer of GetServiceGraph and of GetTraceGraph.
@@ -20,6 +22,8 @@ type graphAnswer struct {
 	StartTime, EndTime       *float64
 	ContainsOldGroupVersions bool
 	NextToken                *string
+
+	cut string // the most nodes that the server gives, when there are more; else ""
 }
 
 // graphService is a node.
@@ -187,6 +191,9 @@ A narrow terminal shows fewer columns; --table gives nodes and edges as tables,
 		default:
 			g.draw(&b, t, all)
 		}
+		if answer.cut != "" {
+			fmt.Fprintf(env.Stderr, "the graph is larger than the server gives: these are its %s busiest nodes, and the busiest edges between them; a shorter time or a group shows fewer\n", clean(answer.cut))
+		}
 		_, err = b.WriteTo(env.Stdout)
 		return err
 	}
@@ -207,10 +214,11 @@ func (c *client) serviceGraph(ctx context.Context, path string, question map[str
 	var services []json.RawMessage
 	for page := 0; ; page++ {
 		var raw json.RawMessage
-		if err := c.post(ctx, path, question, &raw); err != nil {
+		header, err := c.postHeader(ctx, path, question, &raw)
+		if err != nil {
 			return nil, nil, err
 		}
-		var answer graphAnswer
+		answer := graphAnswer{cut: header.Get(xrayapi.HeaderGraphCut)}
 		var list struct{ Services []json.RawMessage }
 		if err := errors.Join(json.Unmarshal(raw, &answer), json.Unmarshal(raw, &list)); err != nil {
 			return nil, nil, fmt.Errorf("the answer of %s is not what this version of roentgen expects: %w", c.endpoint, err)

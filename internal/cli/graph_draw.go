@@ -360,6 +360,27 @@ func columnsWidth(columns []graphColumn) int {
 	return n
 }
 
+// evenTypes makes the types of services shorter, where there is little room for rows: all
+// give up their second half, rather than some a few letters, and if most of them still do
+// not fit there is none.
+func evenTypes(rows []graphRow, room int) {
+	types, wide := 0, 0
+	for i := range rows {
+		r := &rows[i]
+		if r.kind, _, _ = strings.Cut(r.kind, "::"); r.kind != "" {
+			types++
+			if r.label() > room {
+				wide++
+			}
+		}
+	}
+	for i := range rows {
+		if 2*wide > types {
+			rows[i].kind = ""
+		}
+	}
+}
+
 // print prints rows below a line with the heads of the columns.
 func (p *graphPrinter) print(head string, rows []graphRow) {
 	natural := cells(head)
@@ -374,6 +395,9 @@ func (p *graphPrinter) print(head string, rows []graphRow) {
 	// Names come before bars.
 	more := min(natural-label, left)
 	label, left = label+more, left-more
+	if natural > label && t.width < 80 {
+		evenTypes(rows, label)
+	}
 	p.barWidth = 0
 	if len(columns) >= 8 && left >= minBar+2 {
 		p.barWidth = min(maxBar, left-2)

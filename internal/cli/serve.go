@@ -35,12 +35,21 @@ Without any flags it serves this machine alone and keeps its data in
 before the environment, the environment before the file.
 
 SIGTERM and Ctrl-C stop it: what has arrived is stored first. A second one ends
-it at once. SIGHUP reads the settings again and takes over the log level.
+it at once. SIGHUP reads the settings again and takes over the log level, and reads
+keys and certificates again.
+
+With --forward it passes on everything that it receives, to another Roentgen, to AWS
+X-Ray, or as OpenTelemetry spans; what waits for one that is away is on the disk.
+
+Where other machines can reach it, it asks everyone for a key: roentgen key create
+makes them, --keys names their file.
 
 The exit status is 0 after a stop by signal, 1 when something failed, and 2 when
 a flag, a variable or the file is wrong.`,
 		Example: `  roentgen serve
   roentgen serve --listen 127.0.0.1:2001 --data-dir /var/lib/roentgen --retention 7d
+  roentgen serve --listen 0.0.0.0:2000 --keys keys.json --tls-cert tls.crt --tls-key tls.key
+  roentgen serve --forward http://central:2000 --forward grpc://collector:4317
   roentgen serve --config roentgen.yaml --print-config
   ROENTGEN_LOG_FORMAT=json roentgen serve`,
 		Args: cobra.NoArgs,
@@ -99,7 +108,7 @@ func runServer(ctx context.Context, env *Env, flags *config.Flags, started func(
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	tuneMemory(env.Getenv, &l.Config)
-	s, err := server.Start(ctx, server.Config{Settings: &l.Config, Build: build(env), WriteConfig: l.WriteYAML, Logger: logger})
+	s, err := server.Start(ctx, server.Config{Settings: &l.Config, Build: build(env), WriteConfig: l.WriteYAML, InForce: l.InForce, Logger: logger})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped while starting, as it was told to
@@ -131,6 +140,7 @@ func runServer(ctx context.Context, env *Env, flags *config.Flags, started func(
 			failure, stop = err, err != nil
 		case <-hup:
 			reload(env, flags, l, level, logger)
+			s.Reload()
 		}
 	}
 	stopRun()

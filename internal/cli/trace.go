@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -24,20 +25,19 @@ type traceAnswer struct {
 	ID       string `json:"Id"`
 	Duration *float64
 	Revision int
-	Segments []struct {
-		ID       string `json:"Id"`
-		Document json.RawMessage
-	}
-	Orphans []struct {
-		ID       string `json:"Id"`
-		Document json.RawMessage
-	}
+	Segments []traceDocument
+	Orphans  []traceDocument
+}
+
+type traceDocument struct {
+	ID       string `json:"Id"`
+	Document json.RawMessage
 }
 
 func newTraceCommand(env *Env) *cobra.Command {
 	var o waterfallOptions
 	var asJSON, utc bool
-	var colour string
+	var colour, format string
 	var columns int
 	cmd := &cobra.Command{
 		Use:   "trace ID",
@@ -49,11 +49,13 @@ ID may be an X-Ray id, a W3C id, or any text that holds one: an X-Amzn-Trace-Id 
 traceparent header, a line of a log.`,
 		Example: `  roentgen trace 1-58406520-a006649127e371903a2de979
   roentgen trace 'Root=1-58406520-a006649127e371903a2de979;Sampled=1'
-  roentgen trace --json 58406520a006649127e371903a2de979`,
+  roentgen trace --json 58406520a006649127e371903a2de979
+  roentgen trace --format otlp 1-58406520-a006649127e371903a2de979 > trace.json`,
 		Args: needArgs(1, "name the trace by its id"),
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the trace as JSON")
+	cmd.Flags().StringVar(&format, "format", "", `print the trace for other programs: "xray" gives its segment documents, one a line, "otlp" OpenTelemetry spans as JSON`)
 	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show annotations, queries and whole stacks too")
 	cmd.Flags().BoolVar(&o.all, "all", false, "show every entry of a large trace")
 	cmd.Flags().BoolVar(&utc, "utc", false, "show times in UTC")
@@ -68,14 +70,23 @@ traceparent header, a line of a log.`,
 		if err != nil {
 			return err
 		}
+		path := "/api/traces/" + url.PathEscape(id.String())
+		switch {
+		case format != "" && asJSON:
+			return usageError(errors.New("--format goes without --json"))
+		case format == "otlp":
+			path += "?format=otlp"
+		case format != "" && format != "xray":
+			return usageError(fmt.Errorf("--format: %q is neither xray nor otlp", format))
+		}
 		var raw json.RawMessage
-		if err := c.get(cmd.Context(), "/api/traces/"+url.PathEscape(id.String()), &raw); err != nil {
+		if err := c.get(cmd.Context(), path, &raw); err != nil {
 			if isStatus(err, http.StatusNotFound) {
 				return fmt.Errorf("no trace %s is stored at %s", id, c.endpoint)
 			}
 			return err
 		}
-		if asJSON {
+		if asJSON || format == "otlp" {
 			var b bytes.Buffer
 			if err := json.Indent(&b, raw, "", "  "); err != nil {
 				return err
@@ -87,6 +98,9 @@ traceparent header, a line of a log.`,
 		var answer traceAnswer
 		if err := json.Unmarshal(raw, &answer); err != nil {
 			return fmt.Errorf("the answer of %s is not what this version of roentgen expects: %w", c.endpoint, err)
+		}
+		if format == "xray" {
+			return printDocuments(env.Stdout, &answer)
 		}
 		o.location = time.Local
 		if utc {
@@ -102,6 +116,25 @@ traceparent header, a line of a log.`,
 		return err
 	}
 	return cmd
+}
+
+// printDocuments prints the documents of a trace one a line, as roentgen put takes
+// them. Inferred segments are left out: whoever gets the documents infers them again.
+func printDocuments(w io.Writer, answer *traceAnswer) error {
+	var b bytes.Buffer
+	for _, list := range [...][]traceDocument{answer.Segments, answer.Orphans} {
+		for _, d := range list {
+			if inferred, _ := segment.Raw(d.Document).Get("inferred").Bool(); inferred {
+				continue
+			}
+			if err := json.Compact(&b, d.Document); err != nil {
+				return err
+			}
+			b.WriteByte('\n')
+		}
+	}
+	_, err := b.WriteTo(w)
+	return err
 }
 
 var (

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -47,8 +48,9 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Listen: "127.0.0.1:2000", DataDir: "./roentgen-data", Retention: 30 * 24 * time.Hour,
+		Listen: "127.0.0.1:2000", OTLPGRPC: "127.0.0.1:4317", OTLPHTTP: "127.0.0.1:4318", DataDir: "./roentgen-data", Retention: 30 * 24 * time.Hour,
 		MinFree: 256 << 20, Cache: 32 << 20, MaxDocument: 16 << 20, MaxBody: 64 << 20, MaxInFlight: 128 << 20, UDPQueue: 64 << 20,
+		MaxDocuments: 10_000, MaxTraceIDs: 100, MaxGraphNodes: 10_000, ForwardSize: 1 << 30, ForwardAge: 7 * 24 * time.Hour, SessionIdle: 8 * time.Hour, SessionMax: 7 * 24 * time.Hour,
 		Region: "us-east-1", Account: "000000000000", LogLevel: "info", LogFormat: "text", ShutdownTimeout: 10 * time.Second,
 	}
 	if !reflect.DeepEqual(l.Config, want) {
@@ -199,10 +201,20 @@ var badFiles = map[string]string{
 	"size-huge":           `FILE:1: cache: "10000000TiB" is too large a size`,
 	"no-port":             `FILE:1: listen: "127.0.0.1" is no address; write host:port, such as 127.0.0.1:2000 or [::1]:2000`,
 	"port-range":          `FILE:1: listen: "127.0.0.1:70000" is no address; write host:port, such as 127.0.0.1:2000 or [::1]:2000`,
-	"reachable":           `FILE:1: listen: other machines can reach 0.0.0.0:2000, and Roentgen cannot ask them for a key yet: listen on 127.0.0.1, or add --insecure when everyone on that network may read and write all traces`,
-	"reachable-udp":       `FILE:2: udp-listen: other machines can reach [::]:2000, and Roentgen cannot ask them for a key yet: listen on 127.0.0.1, or add --insecure when everyone on that network may read and write all traces`,
+	"reachable":           `FILE:1: listen: other machines can reach 0.0.0.0:2000, and nobody has to prove who they are: listen on 127.0.0.1, add --keys FILE (roentgen key create makes it), or add --insecure when everyone on that network may read and write all traces`,
+	"reachable-udp":       `FILE:2: udp-listen: other machines can reach [::]:2000, and nobody has to prove who they are: listen on 127.0.0.1, add --keys FILE (roentgen key create makes it), or add --insecure when everyone on that network may read and write all traces`,
+	"tls-alone":           `FILE:1: tls-cert: it takes both a certificate and its key; add --tls-key`,
+	"limit-without-keys":  `FILE:1: key-documents-per-second: means nothing without keys; add --keys FILE`,
+	"session-short":       `FILE:2: session-max: 1h is less than session-idle (8h)`,
+	"network-bits":        `FILE:1: udp-allow: "10.1.2.3/16" is no network, since bits behind its prefix are set; did you mean 10.1.0.0/16?`,
+	"network":             `FILE:1: udp-allow: "lan" is no network; write one such as 10.0.0.0/8, 192.0.2.7 or fd00::/8`,
+	"network-null":        `FILE:1: udp-allow: "null" is no network; write one such as 10.0.0.0/8`,
+	"key-number":          `FILE:2: key-documents-per-second: "1e3" is no number from 0 to 2147483647`,
 	"level":               `FILE:1: log-level: "verbose" is none of debug, info, warn and error`,
 	"format":              `FILE:1: log-format: "xml" is none of text and json`,
+	"number":              `FILE:1: max-documents: "many" is no number from 0 to 2147483647`,
+	"number-zero":         `FILE:1: max-trace-ids: must be more than 0`,
+	"documents-zero":      `FILE:1: max-documents: must be more than 0`,
 	"switch":              `FILE:1: aws-limits: "yes" is neither true nor false`,
 	"list-for-value":      `FILE:1: data-dir: is a list; this setting takes a single value`,
 	"nested":              `FILE:1: there is no setting "storage"; roentgen serve --help lists them`,
@@ -220,6 +232,9 @@ var badFiles = map[string]string{
 	"a-word":              `FILE:1: this is no list of settings; write lines such as listen: 127.0.0.1:2000`,
 	"tab":                 `FILE:2: this is no YAML: found a tab character that violates indentation`,
 	"bracket":             `FILE:1: this is no YAML: did not find expected ',' or ']'`,
+	"forward":             `FILE:1: forward: "central:2000" is no destination; write it like http://roentgen:2000, aws:eu-west-1, otlp:http://collector:4318 or grpc://collector:4317, perhaps with NAME= in front`,
+	"forward-password":    `FILE:1: forward: an address with a password would be shown in the log; name who sends in forward-file, or by variables`,
+	"forward-size":        `FILE:1: forward-size: must be at least 4MiB`,
 }
 
 func TestBadFiles(t *testing.T) {
@@ -258,9 +273,9 @@ func TestBadPlaces(t *testing.T) {
 		{"empty flag", []string{"--data-dir="}, nil, `invalid argument "" for "--data-dir" flag: is empty; leave the setting out for its default`},
 		{"variable", nil, map[string]string{"ROENTGEN_CACHE": "much"}, `$ROENTGEN_CACHE: "much" is no size; write a number and a unit, such as 64MB or 1GiB`},
 		{"missing file", []string{"--config", "none.yaml"}, nil, `cannot read the configuration: open none.yaml: file does not exist`},
-		{"reachable by flag", []string{"--listen", "10.0.0.1:2000"}, nil, `listen: other machines can reach 10.0.0.1:2000, and Roentgen cannot ask them for a key yet: listen on 127.0.0.1, or add --insecure when everyone on that network may read and write all traces`},
-		{"reachable by variable", nil, map[string]string{"ROENTGEN_LISTEN": ":2000"}, `$ROENTGEN_LISTEN: listen: other machines can reach :2000, and Roentgen cannot ask them for a key yet: listen on 127.0.0.1, or add --insecure when everyone on that network may read and write all traces`},
-		{"a name is reachable", []string{"--listen", "example.com:2000"}, nil, `listen: other machines can reach example.com:2000, and Roentgen cannot ask them for a key yet: listen on 127.0.0.1, or add --insecure when everyone on that network may read and write all traces`},
+		{"reachable by flag", []string{"--listen", "10.0.0.1:2000"}, nil, `listen: other machines can reach 10.0.0.1:2000, and nobody has to prove who they are: listen on 127.0.0.1, add --keys FILE (roentgen key create makes it), or add --insecure when everyone on that network may read and write all traces`},
+		{"reachable by variable", nil, map[string]string{"ROENTGEN_LISTEN": ":2000"}, `$ROENTGEN_LISTEN: listen: other machines can reach :2000, and nobody has to prove who they are: listen on 127.0.0.1, add --keys FILE (roentgen key create makes it), or add --insecure when everyone on that network may read and write all traces`},
+		{"a name is reachable", []string{"--listen", "example.com:2000"}, nil, `listen: other machines can reach example.com:2000, and nobody has to prove who they are: listen on 127.0.0.1, add --keys FILE (roentgen key create makes it), or add --insecure when everyone on that network may read and write all traces`},
 		{"retention of seconds", []string{"--retention", "5s"}, nil, `retention: 5s is too short; give it a minute or more, or 0 to keep everything`},
 		{"small queue", []string{"--udp-queue", "1"}, nil, `udp-queue: 1B is too little; give it 1MiB or more`},
 		{"in flight below body", []string{"--max-in-flight", "1MiB"}, nil, `max-in-flight: 1MiB is less than max-body (64MiB): a body of that size would always be refused`},
@@ -452,4 +467,24 @@ func FuzzFile(f *testing.F) {
 			t.Errorf("%q: printed as\n%s", data, out.String())
 		}
 	})
+}
+
+func TestUDPNetworks(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "[]"},
+		{[]string{"--keys", "k.json"}, "[127.0.0.0/8 ::1/128]"},
+		{[]string{"--udp-allow", "10.0.0.0/8, ::ffff:192.0.2.7"}, "[10.0.0.0/8 192.0.2.7/32]"},
+		{[]string{"--udp-allow", "0.0.0.0/0", "--keys", "k.json", "--listen", "0.0.0.0:2000"}, "[0.0.0.0/0]"},
+	} {
+		l, err := load(t, c.args, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(l.UDPNetworks()); got != c.want {
+			t.Errorf("%q: %s, want %s", c.args, got, c.want)
+		}
+	}
 }

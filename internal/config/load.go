@@ -50,6 +50,9 @@ func (v *flagValue) Set(text string) error {
 	if err := v.setting.set(new(Config), text); err != nil {
 		return err
 	}
+	if before := v.flags.texts[v.setting.Name]; before != "" && text != "" && v.setting.Unit() == "list" {
+		text = before + "," + text // a list may be said piece by piece
+	}
 	v.text = text
 	v.flags.texts[v.setting.Name] = text
 	return nil
@@ -223,7 +226,7 @@ func nodeText(s *Setting, val *yaml.Node) (string, error) {
 		var parts []string
 		for _, e := range val.Content {
 			if e.Kind != yaml.ScalarNode || e.Tag == "!!null" || strings.Contains(e.Value, ",") {
-				return "", fmt.Errorf("%q is no host name; write one such as traces.example.com", e.Value)
+				return "", fmt.Errorf("%q %s", e.Value, s.field(new(Config)).(manyValue).badElement())
 			}
 			parts = append(parts, e.Value)
 		}
@@ -244,7 +247,7 @@ func yamlError(name string, err error) error {
 }
 
 // otherVariables are those that commands other than serve read.
-var otherVariables = []string{"ROENTGEN_CONFIG", "ROENTGEN_ENDPOINT"}
+var otherVariables = []string{"ROENTGEN_CONFIG", "ROENTGEN_ENDPOINT", "ROENTGEN_ACCESS_KEY_ID", "ROENTGEN_SECRET_ACCESS_KEY", "ROENTGEN_PROFILE", "ROENTGEN_CA_BUNDLE"}
 
 // warnOfVariables finds variables that look like settings and are none. They
 // are no errors: Kubernetes, for one, sets ROENTGEN_PORT and

@@ -33,9 +33,11 @@ func (s *Setting) yaml(c *Config) string {
 	switch s.Unit() {
 	case "switch":
 		n.Tag = "!!bool"
+	case "number":
+		n.Tag = "!!int"
 	case "list":
 		n = &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
-		for _, e := range *s.field(c).(*listValue) {
+		for _, e := range s.field(c).(manyValue).elements() {
 			n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: e})
 		}
 	}
@@ -44,6 +46,22 @@ func (s *Setting) yaml(c *Config) string {
 		panic("config: a plain node does not fail to encode: " + err.Error())
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// InForce is a setting, its value and where that came from.
+type InForce struct {
+	*Setting
+	Value  string // in the form in which it is read
+	Origin string // "default", "file:line", "$VARIABLE" or "--flag"
+}
+
+// InForce lists all settings in their order.
+func (l *Loaded) InForce() []InForce {
+	list := make([]InForce, len(settings))
+	for i, s := range settings {
+		list[i] = InForce{s, s.Text(&l.Config), l.origins[s.Name]}
+	}
+	return list
 }
 
 // WriteTable writes the configuration as a table of setting, value and origin.
@@ -81,7 +99,7 @@ Each setting has a default and can be said in three places, under one name. Wher
 ` + "`--print-config=table`" + ` shows a table.
 
 Units: a duration is written as ` + "`30d`, `12h`, `1m30s`" + ` (w, d, h, m, s, ms); a size as ` + "`64MB`" + ` (thousands) or ` + "`1GiB`" + ` (1,024s), a bare
-number is bytes; a switch is ` + "`true` or `false`" + `; a list is a YAML list or names with commas between them.
+number is bytes; a number is whole; a switch is ` + "`true` or `false`" + `; a list is a YAML list or its parts with commas between them.
 
 A mistake in a file, an unknown key among them, stops the start and names file and line. ` + "`SIGHUP`" + ` makes a running server read
 its settings again and take over those marked *reload*.

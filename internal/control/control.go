@@ -1,10 +1,13 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -12,21 +15,30 @@ import (
 )
 
 var (
-	// ErrNotFound reports that there is no such group.
+	// ErrNotFound reports that there is no such group, rule, policy, view, link or resource.
 	ErrNotFound = errors.New("control: not found")
-	// ErrExists reports that the name of a new group is taken.
+	// ErrExists reports that the name of a new group, rule or view is taken.
 	ErrExists = errors.New("control: exists already")
-	// ErrDefault reports a change of the Default group, which cannot change.
-	ErrDefault = errors.New("control: the Default group cannot be changed")
+	// ErrDefault reports a change of the Default group, which cannot change, or one
+	// that the Default sampling rule does not take.
+	ErrDefault = errors.New("control: the Default group or rule cannot be changed so")
 	// ErrNoFilters reports that there is nothing to compile expressions with.
 	ErrNoFilters = errors.New("control: no filter expressions here")
 	// ErrTooLarge reports that a change would make the state larger than a file may be.
 	ErrTooLarge = errors.New("control: too much control state")
-	// ErrTooMany reports that there are as many groups as the caller allows.
-	ErrTooMany = errors.New("control: too many groups")
+	// ErrTooMany reports that there are as many groups, rules, policies, tags or views as may be.
+	ErrTooMany = errors.New("control: too many")
+	// ErrChecksum reports a file whose checksum is not that of its state. It matches
+	// tracestore.ErrCorrupt, too.
+	ErrChecksum = errors.New("control: the checksum does not fit")
+	// ErrRevision reports that a policy has another revision than the caller thinks.
+	ErrRevision = errors.New("control: somebody else changed the policy")
 	// ErrChanged reports that somebody else changed the file.
 	ErrChanged = errors.New("control: the file was changed by somebody else")
 )
+
+// errUnchanged ends an edit that changes nothing; nothing is written then.
+var errUnchanged = errors.New("control: nothing changes")
 
 // Steps is what control needs of the store: a moment in which nothing is counted.
 type Steps interface {
@@ -71,6 +83,8 @@ type Store struct {
 	onDisk []byte // the file as it was last read or written; nil: there is none
 	// doubt is set while the file may hold a change that was reported as failed.
 	doubt bool
+
+	uses linkUses // guards itself, and is locked last
 }
 
 // state is all control state. Once published it is not changed any more, nor is
@@ -80,23 +94,49 @@ type state struct {
 	Revision uint64     `json:"revision"` // grows by one with each change
 	Saved    int64      `json:"saved"`    // time of the last change, unix milliseconds
 	Groups   groupState `json:"groups"`
+
+	// Sections that are at their defaults are not written.
+	Rules       ruleState   `json:"rules,omitzero"`
+	Encryption  Encryption  `json:"encryption,omitzero"`
+	Policies    []Policy    `json:"policies,omitempty"` // by name
+	Tags        []tagged    `json:"tags,omitempty"`     // by resource
+	Indexing    Indexing    `json:"indexing,omitzero"`
+	Destination Destination `json:"destination,omitzero"`
+	Views       []View      `json:"views,omitempty"` // by name
+	Links       []Link      `json:"links,omitempty"` // by id
 }
 
 func (st *state) clone() *state {
 	c := *st
 	c.Groups = st.Groups.clone()
+	c.Rules = st.Rules.clone()
+	c.Policies = slices.Clone(st.Policies)
+	c.Tags = slices.Clone(st.Tags)
+	c.Views = slices.Clone(st.Views)
+	c.Links = slices.Clone(st.Links)
 	return &c
 }
 
 // check refuses a state that no edit can have made.
 func (st *state) check() error {
-	return st.Groups.check()
+	return cmp.Or(
+		st.Groups.check(),
+		st.Rules.check(),
+		st.Encryption.check(),
+		checkPolicies(st.Policies),
+		checkTagged(st.Tags),
+		st.Indexing.check(),
+		st.Destination.check(),
+		checkViews(st.Views),
+		checkLinks(st.Links),
+	)
 }
 
 // snapshot is a published state with what is derived from it.
 type snapshot struct {
 	state  *state
 	groups groupIndex
+	rules  ruleIndex
 }
 
 // Open reads the control state; without a file it is empty. It writes nothing.
@@ -159,6 +199,19 @@ func (s *Store) lock(ctx context.Context) error {
 
 func (s *Store) done() { <-s.turn }
 
+// update is change for a caller that has not got the turn.
+func (s *Store) update(ctx context.Context, edit func(st *state) error) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.done()
+	err := s.change(edit)
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	return err
+}
+
 // change edits a copy of the state, makes it durable and publishes it. The caller
 // has the turn.
 func (s *Store) change(edit func(st *state) error) error {
@@ -205,5 +258,14 @@ func (s *Store) publish(st *state) {
 		old = &p.groups
 	}
 	snap.groups = s.indexGroups(&st.Groups, old)
+	snap.rules = s.indexRules(&st.Rules)
 	s.current.Store(snap)
+}
+
+// validText returns a text as the file holds it.
+func validText(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
+// resourcePrefix is what all ARNs of ours begin with.
+func (s *Store) resourcePrefix() string {
+	return "arn:aws:xray:" + s.opts.Region + ":" + s.opts.AccountID + ":"
 }

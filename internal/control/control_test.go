@@ -22,6 +22,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
+	"github.com/roentgen-io/roentgen/internal/sampling"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/crashtest"
@@ -395,6 +396,19 @@ func history(s *Store, steps *fakeSteps) (acked []*state, err error) {
 		func() error { _, err := s.UpdateGroup(ctx, "a", "", GroupChange{Expression: "y"}); return err },
 		func() error { return s.DeleteGroup(ctx, "a", "") },
 		func() error { _, err := s.CreateGroup(ctx, NewGroup{Name: "a", Expression: "z"}); return err },
+		func() error { return s.SetEncryption(ctx, EncryptionKMS, "arn:aws:kms:x") },
+		func() error { _, err := s.PutPolicy(ctx, "p", `{"Statement":[]}`, "0"); return err },
+		func() error { return s.Tag(ctx, s.resourcePrefix()+defaultRuleResource, []Tag{{"k", "é<&>"}}) },
+		func() error { _, err := s.SetIndexing(ctx, 12.5); return err },
+		func() error { _, err := s.CreateRule(ctx, NewRule{Rule: samplingRule("r")}); return err },
+		func() error { _, err := s.CreateRule(ctx, NewRule{Rule: samplingRule("q")}); return err },
+		func() error {
+			_, err := s.UpdateRule(ctx, "Default", "", func(r *sampling.Rule) error { r.FixedRate = 0.5; return nil })
+			return err
+		},
+		func() error { _, err := s.DeleteRule(ctx, "r", ""); return err },
+		func() error { _, err := s.SetDestination(ctx, DestinationCloudWatchLogs); return err },
+		func() error { _, err := s.Import(ctx, []byte(exported), false); return err },
 	} {
 		steps.last.Store(uint64(i * 10))
 		if err := change(); err != nil {
@@ -404,6 +418,11 @@ func history(s *Store, steps *fakeSteps) (acked []*state, err error) {
 	}
 	return acked, nil
 }
+
+// exported is a file that takes everything away that history made and makes one group.
+const exported = `{"format":"roentgen-control","version":1,"state":{"revision":1,"saved":1,"groups":{"last_id":7,"groups":[
+	{"id":7,"name":"c","arn":"arn:aws:xray:eu-west-1:111122223333:group/c/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+	"insights":{"enabled":true,"notifications":false},"created":5,"changed":6,"versions":[{"version":9,"expression":"x","from":77,"began":5}]}]}}}`
 
 func same(a, b *state) bool {
 	x, errX := json.Marshal(a)
@@ -415,7 +434,7 @@ func same(a, b *state) bool {
 // then on, and the machine crash afterwards. What is there then is what was
 // acknowledged last, or, when the disk went on failing, the change that failed.
 func TestFaults(t *testing.T) {
-	const changes = 5
+	const changes = 15
 	for _, forever := range []bool{false, true} {
 		for _, cause := range []error{syscall.ENOSPC, syscall.EIO} {
 			for i := int64(0); ; i++ {
@@ -535,7 +554,7 @@ func TestCrashes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(disks) < 5*4*5 {
+	if len(disks) < 15*4*5 {
 		t.Fatalf("only %d crashes", len(disks))
 	}
 	for i, disk := range disks {
@@ -678,7 +697,7 @@ func TestDamagedFiles(t *testing.T) {
 		"version 0":     {`{"format":"roentgen-control"}`, tracestore.ErrCorrupt},
 		"deep":          {strings.Repeat("[", 1<<20), tracestore.ErrCorrupt},
 		"later":         {`{"format":"roentgen-control","version":2,"state":[]}`, tracestore.ErrFormat},
-		"later section": {string(sealed(`{"revision":1,"saved":1,"policies":{}}`)), tracestore.ErrFormat},
+		"later section": {string(sealed(`{"revision":1,"saved":1,"later":{}}`)), tracestore.ErrFormat},
 		"wrong type":    {string(sealed(`{"revision":-1}`)), tracestore.ErrCorrupt},
 		"id not given":  {string(sealed(fmt.Sprintf(group, 0, "a", arn, version))), tracestore.ErrCorrupt},
 		"name":          {string(sealed(fmt.Sprintf(group, 1, "Default", arn, version))), tracestore.ErrCorrupt},

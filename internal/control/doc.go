@@ -1,5 +1,7 @@
 // Package control keeps the control state: what people configure through the
-// API, as opposed to the traces that programs send. So far that is X-Ray groups.
+// API, as opposed to the traces that programs send: X-Ray groups, sampling rules, tags,
+// resource policies, the encryption configuration, the indexing rule, the destination of
+// trace segments, the views that people save at the page, and its short links.
 //
 // # Durability
 //
@@ -21,6 +23,15 @@
 // is a further field of state with its edits: reading, checking, replacing and
 // publishing are the same for all. Fields that a version does not know make it
 // refuse the file, since to run without, say, somebody's policies would be worse.
+//
+// # Export and import
+//
+// An export is the file itself. An import takes such a file in one step: between two
+// steps of the store's roller the state becomes what the file says, or stays as it
+// was. Seqs and old versions of groups in the file belong to the store it came from
+// and are left out; a group that is known here, by its ARN, keeps its own. What an
+// import changes is told section by section, so that it can be tried first. A further
+// section needs its place in take; a test fails until it has one.
 //
 // # Groups and the store
 //

@@ -39,7 +39,7 @@ func (e *FileError) Error() string {
 	if errors.Is(e.Err, tracestore.ErrFormat) {
 		return fmt.Sprintf("%s: %v", e.Path, e.Err)
 	}
-	return fmt.Sprintf("%s: %v; put a good copy in its place, or move it away to begin without groups", e.Path, e.Err)
+	return fmt.Sprintf("%s: %v; put a good copy in its place, or move it away to begin without any settings", e.Path, e.Err)
 }
 
 func (e *FileError) Unwrap() error { return e.Err }
@@ -88,7 +88,13 @@ func corrupt(format string, args ...any) error {
 
 // decode reads a file. Its errors match tracestore.ErrCorrupt or
 // tracestore.ErrFormat.
-func decode(data []byte) (*state, error) {
+func decode(data []byte) (*state, error) { return decodeFile(data, true) }
+
+// decodeExport is decode for a file that somebody may have edited: one without a
+// checksum is taken.
+func decodeExport(data []byte) (*state, error) { return decodeFile(data, false) }
+
+func decodeFile(data []byte, sealed bool) (*state, error) {
 	if len(data) > maxFile {
 		return nil, corrupt("more than %d bytes", maxFile)
 	}
@@ -114,8 +120,8 @@ func decode(data []byte) (*state, error) {
 	if err := json.Compact(&compact, e.State); err != nil {
 		return nil, corrupt("no state: %w", err)
 	}
-	if have := checksum(compact.Bytes()); have != e.Checksum {
-		return nil, corrupt("the checksum is %.80q, but that of the state is %q", e.Checksum, have)
+	if have := checksum(compact.Bytes()); have != e.Checksum && (sealed || e.Checksum != "") {
+		return nil, corrupt("%w: it is %.80q, and that of the state is %q", ErrChecksum, e.Checksum, have)
 	}
 	st := &state{}
 	d := json.NewDecoder(&compact)

@@ -97,6 +97,9 @@ type ExpressionError struct {
 	Err error
 }
 
+// loopError reports an expression that leads back to its own group, or has no end.
+type loopError struct{ error }
+
 func (e *ExpressionError) Error() string { return "control: filter expression: " + e.Err.Error() }
 func (e *ExpressionError) Unwrap() error { return e.Err }
 
@@ -120,6 +123,20 @@ func (g *Group) is(name, arn string) bool {
 type groupState struct {
 	LastID uint32  `json:"last_id"` // the latest id that was given
 	Groups []Group `json:"groups"`  // those that live and those that were deleted, in order of id
+
+	// at, when not nil, finds groups that live by name and by ARN: an import looks up
+	// many among many. It is only there while nothing is added or deleted.
+	at map[string]int
+}
+
+// fill makes at.
+func (gs *groupState) fill() {
+	gs.at = make(map[string]int, 2*len(gs.Groups))
+	for i := range gs.Groups {
+		if g := &gs.Groups[i]; g.Deleted == 0 {
+			gs.at[g.Name], gs.at[g.ARN] = i, i // no name has a colon, and every ARN has
+		}
+	}
 }
 
 func (gs *groupState) clone() groupState {
@@ -128,6 +145,14 @@ func (gs *groupState) clone() groupState {
 
 // find returns the group of that name or ARN that lives, nil when there is none.
 func (gs *groupState) find(name, arn string) *Group {
+	if gs.at != nil {
+		for _, key := range [...]string{name, arn} {
+			if i, found := gs.at[key]; found && key != "" {
+				return &gs.Groups[i]
+			}
+		}
+		return nil
+	}
 	for i := range gs.Groups {
 		if g := &gs.Groups[i]; g.Deleted == 0 && g.is(name, arn) {
 			return g
@@ -161,6 +186,9 @@ func (gs *groupState) check() error {
 		last, arns[g.ARN] = g.ID, true
 		if g.Deleted == 0 {
 			names[g.Name] = true
+		}
+		if err := checkTags(fmt.Sprintf("group %d", g.ID), g.Tags); err != nil {
+			return err
 		}
 		var before Version
 		for j, v := range g.Versions {
@@ -276,13 +304,13 @@ func (s *Store) bind(gs *groupState, self *Group, expression string) ([]Use, err
 	lookups := 0
 	_, err := s.opts.Compile(expression, func(name, arn string) (string, bool) {
 		if lookups++; lookups > maxLookups {
-			refused = fmt.Errorf("the filter expression, with those of the groups that it refers to, refers to groups more than %d times", maxLookups)
+			refused = loopError{fmt.Errorf("the filter expression, with those of the groups that it refers to, refers to groups more than %d times", maxLookups)}
 			return "", false
 		}
 		// Groups do not refer to each other in a circle so far. A circle that this
 		// expression would close leads back to its own group.
 		if self.is(name, arn) {
-			refused = fmt.Errorf("the filter expression refers to its own group %s, directly or through other groups", self.Name)
+			refused = loopError{fmt.Errorf("the filter expression refers to its own group %s, directly or through other groups", self.Name)}
 			return "", false
 		}
 		u := Use{Name: name, ARN: arn}
@@ -311,9 +339,7 @@ func (s *Store) lookup(gs *groupState, name, arn string) (expression string, fou
 	return "", false
 }
 
-func (s *Store) arnPrefix() string {
-	return "arn:aws:xray:" + s.opts.Region + ":" + s.opts.AccountID + ":group/"
-}
+func (s *Store) arnPrefix() string { return s.resourcePrefix() + "group/" }
 
 // newARN returns an ARN that no other group ever had.
 func (s *Store) newARN(name string) string {
@@ -449,7 +475,7 @@ func (s *Store) UpdateGroup(ctx context.Context, name, arn string, c GroupChange
 	if s.opts.Compile == nil {
 		return Group{}, ErrNoFilters
 	}
-	c.Expression = strings.ToValidUTF8(c.Expression, "\uFFFD")
+	c.Expression = validText(c.Expression)
 	var changed Group
 	edit := func(st *state, last uint64) error {
 		g := st.Groups.find(name, arn) // an element of the copy
@@ -527,7 +553,7 @@ func (gs *groupState) living() int {
 // begin gives g, of a state that is being made, a new expression for documents
 // behind last.
 func (s *Store) begin(gs *groupState, g *Group, expression string, last uint64) error {
-	expression = strings.ToValidUTF8(expression, "\uFFFD") // as the file holds it
+	expression = validText(expression) // as the file holds it
 	if emptyExpression(expression) {
 		return &ExpressionError{Err: fmt.Errorf("it is empty")}
 	}
@@ -624,7 +650,7 @@ func (s *Store) prune(gs *groupState) {
 func tagSet(tags []Tag) []Tag {
 	byKey := make(map[string]string, len(tags))
 	for _, t := range tags {
-		byKey[strings.ToValidUTF8(t.Key, "\uFFFD")] = strings.ToValidUTF8(t.Value, "\uFFFD")
+		byKey[validText(t.Key)] = validText(t.Value)
 	}
 	var set []Tag
 	for k, v := range byKey {

@@ -10,11 +10,15 @@ type Road uint8
 const (
 	UDP  Road = iota // the daemon's datagrams
 	HTTP             // PutTraceSegments
+	OTLP             // spans, in batches over HTTP
 )
 
 func (r Road) String() string {
-	if r == HTTP {
+	switch r {
+	case HTTP:
 		return "http"
+	case OTLP:
+		return "otlp"
 	}
 	return "udp"
 }
@@ -107,10 +111,10 @@ func newCast(seed uint64) *cast {
 	c.gateway = add("gateway", onFargate, goSDK, UDP, 3, 4, 9*hour)
 	c.gateway.base = "https://shop.example"
 	c.web = add("web", onFargate, nodeSDK, UDP, 4, 12, 3*hour)
-	c.mobile = add("mobile-api", onEKS, rubyOtel, HTTP, 2, 7, 5*hour)
+	c.mobile = add("mobile-api", onEKS, rubyOtel, OTLP, 2, 7, 5*hour)
 	c.mobile.base = "https://api.shop.example"
 	c.catalogue = add("catalogue", onEC2, javaSDK, UDP, 3, 3, 7*hour)
-	c.search = add("search", onEKS, javaOtel, HTTP, 3, 2, 11*hour)
+	c.search = add("search", onEKS, javaOtel, OTLP, 3, 2, 11*hour)
 	c.cart = add("cart", onEKS, goSDK, UDP, 2, 5, 6*hour)
 	c.checkout = add("checkout", onECS, javaSDK, UDP, 3, 8, 4*hour)
 	c.payments = add("payments", onEC2, dotnetSDK, UDP, 5, 2, 23*hour)

@@ -27,7 +27,7 @@
 // Services differ as real ones do. Each writes documents in the manner of its
 // SDK (dialect.go): Java's exponent notation, Python's spaces and explicit
 // in_progress:false, Go's extra keys, OpenTelemetry's random trace id epochs.
-// Some send over UDP, some over HTTP in batches, Lambda's own segments come from
-// the platform. A few documents are late, doubled, lost or without a parent, and
+// Some send over UDP, some over HTTP in batches, two are instrumented with the
+// SDK of OpenTelemetry, which makes their spans (spans.go), Lambda's own segments come from the platform. A few documents are late, doubled, lost or without a parent, and
 // the clock of one host is wrong.
 package demo

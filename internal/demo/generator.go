@@ -127,7 +127,7 @@ func (st *story) deliver(f *frame, e *entity, as form) {
 		d.Root = e.parent == 0 && !e.bare
 	}
 	d.Document = st.g.document(e, st.trace, f.from, as, false)
-	if len(d.Document) > maxDatagram {
+	if d.Road == UDP && len(d.Document) > maxDatagram {
 		d.Road = HTTP
 	}
 	luck := r.Float64()

@@ -165,7 +165,7 @@ func (c *counts) add(t testing.TB, d Delivery) {
 			t.Errorf("complete but no finished segment: %s", d.Document)
 		}
 	}
-	if d.Road == HTTP {
+	if d.Road != UDP {
 		c.overHTTP++
 	} else if len(d.Document)+len(d.Header)+1 > 65_507 {
 		t.Errorf("%d bytes do not fit a datagram", len(d.Document))

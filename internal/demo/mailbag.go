@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/roentgen-io/roentgen/segment"
 )
 
@@ -21,6 +23,7 @@ import (
 // for datagrams, or a batch of its own for HTTP.
 type mailbag struct {
 	udpAddr, target string
+	spans           string // where spans are sent to
 	client          *http.Client
 
 	sent, refused, failed atomic.Int64
@@ -36,8 +39,8 @@ type mailbag struct {
 	wg sync.WaitGroup
 }
 
-func newMailbag(udpAddr, target string, client *http.Client) *mailbag {
-	m := &mailbag{udpAddr: udpAddr, target: target, client: client}
+func newMailbag(udpAddr, target, spans string, client *http.Client) *mailbag {
+	m := &mailbag{udpAddr: udpAddr, target: target, spans: spans, client: client}
 	m.mu.sockets = make(map[string]net.Conn)
 	m.mu.batches = make(map[string]*batcher)
 	return m
@@ -59,22 +62,33 @@ func (m *mailbag) trouble(n int, err error) {
 
 // send lets go of one document. It never waits for the server.
 func (m *mailbag) send(d Delivery) {
-	if d.Road == HTTP || m.udpAddr == "" {
+	if d.Road != UDP || m.udpAddr == "" {
+		if d.Road == OTLP && d.Stage == Begun {
+			return // OpenTelemetry tells of spans when they are over
+		}
 		m.mu.Lock()
-		b := m.mu.batches[d.Service]
+		key := d.Service
+		if d.Road == OTLP {
+			key = "otlp " + key
+		}
+		b := m.mu.batches[key]
 		if b == nil && !m.mu.closed {
-			b = &batcher{bag: m, documents: make(chan []byte, 2000), stop: make(chan struct{})}
-			m.mu.batches[d.Service] = b
+			b = &batcher{bag: m, parcels: make(chan parcel, 2000), stop: make(chan struct{})}
+			if d.Road == OTLP {
+				b.instruments = newInstruments(d.Service, func(s sdk.ReadOnlySpan) { b.put(parcel{span: s}) })
+			}
+			m.mu.batches[key] = b
 			m.wg.Go(b.run)
 		}
 		m.mu.Unlock()
-		if b == nil {
-			return
-		}
-		select {
-		case b.documents <- d.Document:
-		default: // the newest is dropped, as OpenTelemetry's exporters do
-			m.trouble(1, errors.New("the server takes documents slower than they come"))
+		switch {
+		case b == nil:
+		case b.instruments == nil:
+			b.put(parcel{document: d.Document})
+		default:
+			if err := b.instruments.play(d.Document); err != nil {
+				m.trouble(1, err)
+			}
 		}
 		return
 	}
@@ -125,9 +139,26 @@ func (m *mailbag) close() {
 // batcher collects one sender's documents and posts them by fifty or four
 // times a second, much as the daemon and OpenTelemetry's exporters do.
 type batcher struct {
-	bag       *mailbag
-	documents chan []byte // at most this many wait
-	stop      chan struct{}
+	bag         *mailbag
+	instruments *instruments // of a service that has OpenTelemetry's SDK; nil: it sends documents
+	parcels     chan parcel  // at most this many wait
+	stop        chan struct{}
+}
+
+// parcel is a document, or a span.
+type parcel struct {
+	document []byte
+	span     sdk.ReadOnlySpan
+}
+
+// put adds one to the batch. It never waits: the newest is dropped, as OpenTelemetry's
+// exporters do, when too many wait.
+func (b *batcher) put(p parcel) {
+	select {
+	case b.parcels <- p:
+	default:
+		b.bag.trouble(1, errors.New("the server takes documents slower than they come"))
+	}
 }
 
 const (
@@ -162,36 +193,47 @@ func (b *batcher) run() {
 	tick := time.NewTicker(batchEvery)
 	defer tick.Stop()
 	var docs [][]byte
+	var spans []sdk.ReadOnlySpan
 	size := 0
 	flush := func() {
-		if len(docs) > 0 {
-			refused, err := postPatiently(ctx, b.bag.client, b.bag.target, docs, 5*time.Second)
-			if err != nil {
-				b.bag.trouble(len(docs), err)
+		if n := len(docs) + len(spans); n > 0 {
+			var refused int
+			var err error
+			if len(spans) > 0 {
+				refused, err = patiently(ctx, 5*time.Second, func() (int, error) { return export(ctx, b.bag.client, b.bag.spans, spans) })
 			} else {
-				b.bag.sent.Add(int64(len(docs)))
+				refused, err = postPatiently(ctx, b.bag.client, b.bag.target, docs, 5*time.Second)
+			}
+			if err != nil {
+				b.bag.trouble(n, err)
+			} else {
+				b.bag.sent.Add(int64(n))
 				b.bag.refused.Add(int64(refused))
 			}
 		}
-		docs, size = nil, 0
+		docs, spans, size = nil, nil, 0
 	}
-	add := func(d []byte) {
-		docs = append(docs, d)
-		if size += len(d); len(docs) == batchDocuments || size >= batchBytes {
+	add := func(p parcel) {
+		if p.span != nil {
+			spans = append(spans, p.span)
+		} else {
+			docs = append(docs, p.document)
+		}
+		if size += len(p.document); len(docs)+len(spans) == batchDocuments || size >= batchBytes {
 			flush()
 		}
 	}
 	for {
 		select {
-		case d := <-b.documents:
-			add(d)
+		case p := <-b.parcels:
+			add(p)
 		case <-tick.C:
 			flush()
 		case <-b.stop:
 			for {
 				select {
-				case d := <-b.documents:
-					add(d)
+				case p := <-b.parcels:
+					add(p)
 					continue
 				default:
 				}
@@ -220,9 +262,14 @@ func (e *statusError) temporary() bool { return e.status == 429 || e.status >= 5
 // when the server is busy or away. It returns how many documents were refused.
 func postPatiently(ctx context.Context, client *http.Client, target string, docs [][]byte, patience time.Duration) (refused int, err error) {
 	body := appendDocuments(nil, docs)
+	return patiently(ctx, patience, func() (int, error) { return post(ctx, client, target, body) })
+}
+
+// patiently calls try until it succeeds, fails for good, or patience ends.
+func patiently(ctx context.Context, patience time.Duration, try func() (int, error)) (refused int, err error) {
 	begun, pause := time.Now(), 50*time.Millisecond
 	for {
-		refused, err = post(ctx, client, target, body)
+		refused, err = try()
 		var answer *statusError
 		if err == nil || ctx.Err() != nil || errors.As(err, &answer) && !answer.temporary() || time.Since(begun)+pause > patience {
 			return refused, err

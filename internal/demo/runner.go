@@ -128,7 +128,7 @@ func NewRunner(opts Options) (*Runner, error) {
 		// The server is named by its address; a proxy would only be in the way.
 		Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second},
 	}}
-	r.out = newMailbag(opts.UDPAddr, u.JoinPath("/TraceSegments").String(), r.client)
+	r.out = newMailbag(opts.UDPAddr, u.JoinPath("/TraceSegments").String(), u.JoinPath("/v1/traces").String(), r.client)
 	return r, nil
 }
 

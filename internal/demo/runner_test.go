@@ -9,12 +9,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/roentgen-io/roentgen/internal/otlp"
+	"github.com/roentgen-io/roentgen/segment"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,6 +32,7 @@ type sink struct {
 	mu        sync.Mutex
 	datagrams [][]byte
 	puts      [][]byte // documents of PutTraceSegments
+	spans     [][]byte // Span messages
 	imports   [][]byte
 	// answer, when set, handles a request instead; true: it did.
 	answer func(w http.ResponseWriter, path string) bool
@@ -72,6 +77,16 @@ func (s *sink) serve(w http.ResponseWriter, req *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answer != nil && s.answer(w, req.URL.Path) {
+		return
+	}
+	if req.URL.Path == "/v1/traces" {
+		err := otlp.Walk(body, func(_, data []byte) bool {
+			s.spans = append(s.spans, bytes.Clone(data))
+			return true
+		})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
 		return
 	}
 	var in struct{ TraceSegmentDocuments []string }
@@ -132,6 +147,7 @@ func TestLive(t *testing.T) {
 		t.Errorf("status %+v, want no trouble", status)
 	}
 	expected := map[string]Delivery{}
+	told := map[segment.SegmentID]string{} // spans that the documents tell of
 	g, err := NewGenerator(Config{Seed: 9, Rate: 120, Start: noon})
 	if err != nil {
 		t.Fatal(err)
@@ -142,10 +158,25 @@ func TestLive(t *testing.T) {
 			break
 		}
 		expected[string(d.Document)] = d
+		if d.Road == OTLP && d.Stage != Begun {
+			doc, err := segment.Parse(d.Document, segment.Limits{})
+			if err != nil {
+				t.Fatalf("%v in %s", err, d.Document)
+			}
+			for _, s := range otlp.AppendDocumentSpans(nil, nil, doc) {
+				id, text := spanText(t, s.Span)
+				told[id] = text
+			}
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if got := int64(len(s.datagrams) + len(s.puts)); got != status.Sent {
+	for _, data := range s.spans {
+		if id, text := spanText(t, data); told[id] != text {
+			t.Errorf("the SDK made\n%s\nof\n%s", text, told[id])
+		}
+	}
+	if got := int64(len(s.datagrams) + len(s.puts) + len(s.spans)); got != status.Sent {
 		t.Errorf("%d documents arrived, %d were sent", got, status.Sent)
 	}
 	for _, datagram := range s.datagrams {
@@ -160,9 +191,35 @@ func TestLive(t *testing.T) {
 			t.Fatalf("unexpected document over HTTP: %s", doc)
 		}
 	}
-	if len(s.puts) == 0 || len(s.datagrams) < len(s.puts) {
+	if len(s.puts) == 0 || len(s.spans) == 0 || len(s.datagrams) < len(s.puts) {
 		t.Errorf("%d documents over HTTP, %d over UDP", len(s.puts), len(s.datagrams))
 	}
+}
+
+// spanText returns what a span says, without its flags and in an order of its own.
+func spanText(t *testing.T, data []byte) (segment.SegmentID, string) {
+	t.Helper()
+	var s otlp.Span
+	if err := otlp.ParseSpan(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	attributes := func(list []otlp.Attribute) string {
+		var lines []string
+		for _, a := range list {
+			lines = append(lines, a.Key+"="+string(a.Value.AppendJSON(nil)))
+		}
+		slices.Sort(lines)
+		return strings.Join(lines, " ")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v %v %v %v %q %v %d %d %d %q %s", s.TraceID, s.ID, s.ParentID, s.HasParent, s.Name, s.Kind, s.Start, s.End, s.Status, s.Message, attributes(s.Attributes))
+	for _, e := range s.Events {
+		fmt.Fprintf(&b, "\nevent %d %s %s", e.Time, e.Name, attributes(e.Attributes))
+	}
+	for _, l := range s.Links {
+		fmt.Fprintf(&b, "\nlink %v %v %s", l.TraceID, l.ID, attributes(l.Attributes))
+	}
+	return s.ID, b.String()
 }
 
 // History is imported in full while live traffic runs beside it, and what its
@@ -267,6 +324,9 @@ func TestTrouble(t *testing.T) {
 	t.Run("refusing", func(t *testing.T) {
 		s := newSink(t)
 		s.answer = func(w http.ResponseWriter, path string) bool {
+			if path == "/v1/traces" {
+				return false
+			}
 			io.WriteString(w, `{"UnprocessedTraceSegments":[{"Id":"1","ErrorCode":"MissingName","Message":"x"},{"Id":null}]}`)
 			return true
 		}

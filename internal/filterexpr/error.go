@@ -120,7 +120,8 @@ const (
 	aboutCauseJSON
 )
 
-// list puts an expectation into plain words.
+// list puts an expectation into plain words, the likeliest first: after a whole
+// condition what closes, compares or joins it comes before another one.
 func (x expectation) list() []string {
 	var out []string
 	add := func(w wants, text string) {
@@ -128,26 +129,38 @@ func (x expectation) list() []string {
 			out = append(out, text)
 		}
 	}
-	if x.wants&wantTerm != 0 {
-		switch x.place {
-		case inTrace:
-			out = append(out, "a condition (a keyword, annotation, service, edge, group or rootcause)")
-		default:
-			var list []string
-			for _, def := range keywords {
-				if def.places&x.place != 0 {
-					list = append(list, def.text)
+	terms := func() {
+		if x.wants&wantTerm != 0 {
+			switch x.place {
+			case inTrace:
+				out = append(out, "a condition (a keyword, annotation, service, edge, group or rootcause)")
+			default:
+				var list []string
+				for _, def := range keywords {
+					if def.places&x.place != 0 {
+						list = append(list, def.text)
+					}
 				}
+				text := "a keyword for " + x.place.String() + " (" + strings.Join(list, ", ")
+				if x.place&inElement != 0 {
+					text += ", annotation"
+				}
+				out = append(out, text+")")
 			}
-			text := "a keyword for " + x.place.String() + " (" + strings.Join(list, ", ")
-			if x.place&inElement != 0 {
-				text += ", annotation"
-			}
-			out = append(out, text+")")
 		}
+		add(wantNot, "NOT")
+		add(wantOpen, "'('")
 	}
-	add(wantNot, "NOT")
-	add(wantOpen, "'('")
+	closing := func() {
+		add(wantUnbrace, "'}'")
+		add(wantClose, "')'")
+	}
+	whole := x.wants&wantAnd != 0
+	if whole {
+		closing()
+	} else {
+		terms()
+	}
 	if x.wants&wantCompare != 0 {
 		var list []string
 		for op := opEqual; op <= opEndsWith; op++ {
@@ -175,11 +188,15 @@ func (x expectation) list() []string {
 	add(wantComma, "','")
 	add(wantSelect, "service(...) or edge(...)")
 	add(wantBraces, "'{'")
-	add(wantUnbrace, "'}'")
-	add(wantClose, "')'")
+	if !whole {
+		closing()
+	}
 	add(wantAnd, "AND")
 	add(wantOr, "OR")
 	add(wantEnd, "the end")
+	if whole {
+		terms()
+	}
 	return out
 }
 

@@ -615,8 +615,8 @@ func (n *node) foundKeyword(s *scope) string {
 		return "it is not the root"
 	case kwInferred:
 		switch {
-		case s.flags&trace.FlagInferred == 0:
-		case s.call:
+		case !s.inferred():
+		case s.call && s.flags&trace.FlagInferred != 0:
 			return "it sent nothing itself"
 		default:
 			return "its segment was sent as inferred"

@@ -15,9 +15,9 @@ type glance struct {
 	flags trace.RowFlags // that a matching row has, all of them
 }
 
-// Glance reports whether a row that was encoded by trace.Row.AppendBinary may
-// match. It looks at the bytes without decoding them, which costs a hundredth
-// of Match: a searcher asks it first. A row with Cut is not to be asked about:
+// Glance reports whether a row may match, given bytes as tracestore.Scan.Glance is given
+// them, such as what trace.Row.AppendBinary writes. It looks at them without decoding, which
+// costs a hundredth of Match: a searcher asks it first. A row with Cut is not to be asked about:
 // what it lacks says nothing.
 func (e *Expr) Glance(encoded []byte) bool {
 	if e.glance.flags != 0 {

@@ -718,6 +718,27 @@ func callScope(row *trace.Row, e *trace.CallEntry, in place) scope {
 		duration: e.Duration, hasDuration: e.HasDuration, annotations: e.Annotations, segment: e.Segment}
 }
 
+// inferred reports whether an element is known from its caller alone. Of the call to a
+// callee that was sent as inferred the callee's segments tell.
+func (s *scope) inferred() bool {
+	if s.flags&trace.FlagInferred != 0 {
+		return true
+	}
+	if !s.call {
+		return false
+	}
+	sent := false
+	for i := range s.row.Segments {
+		if e := &s.row.Segments[i]; e.Service == s.node {
+			if e.Flags&trace.FlagInferred == 0 {
+				return false
+			}
+			sent = true
+		}
+	}
+	return sent
+}
+
 // ofElement judges a keyword in the braces of service() or edge().
 func (n *node) ofElement(s *scope) Truth {
 	const marks = trace.FlagError | trace.FlagFault | trace.FlagThrottle
@@ -733,7 +754,10 @@ func (n *node) ofElement(s *scope) Truth {
 	case kwPartial:
 		return n.compareBool(s.row.Partial)
 	case kwInferred:
-		return n.compareBool(s.flags&trace.FlagInferred != 0)
+		if s.call && s.flags&trace.FlagInferred == 0 && s.row.Cut {
+			return Unknown // the callee's segments tell
+		}
+		return n.compareBool(s.inferred())
 	case kwRoot:
 		if s.call {
 			return n.compareBool(s.place == inEdge && isClient(s.row, s.caller))

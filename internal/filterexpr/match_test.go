@@ -340,7 +340,6 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// TestUnknown holds that a row never denies what it may only have left out.
 // TestSentAsInferred holds that a trace that was read from X-Ray and written here
 // still has inferred services, though each of them has a segment now.
 func TestSentAsInferred(t *testing.T) {
@@ -349,13 +348,17 @@ func TestSentAsInferred(t *testing.T) {
 	r.seg(desk, rootFlag)
 	r.seg(covers, inferredFlag)
 	r.call(desk, covers, 0)
+	r.call(desk, desk, 0)
 	row := r.done()
 	for text, want := range map[string]Truth{
-		`inferred`:                                True,
-		`inferred = false`:                        False,
-		`service("covers.example") { inferred }`:  True,
-		`service("covers.example") { !inferred }`: False,
-		`service("desk") { inferred }`:            False,
+		`inferred`:                                            True,
+		`inferred = false`:                                    False,
+		`service("covers.example") { inferred }`:              True,
+		`service("covers.example") { !inferred }`:             False,
+		`service("desk") { inferred }`:                        False,
+		`edge("desk", "covers.example") { inferred }`:         True,
+		`edge("desk", "desk") { inferred }`:                   False,
+		`edge("desk", "covers.example") { inferred = false }`: False,
 	} {
 		e := parse(t, text)
 		if got := e.Match(row); got != want {
@@ -367,6 +370,7 @@ func TestSentAsInferred(t *testing.T) {
 	}
 }
 
+// TestUnknown holds that a row never denies what it may only have left out.
 func TestUnknown(t *testing.T) {
 	var r rowOf
 	desk := r.node("desk", "", "")

@@ -192,6 +192,21 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestLikeliest holds that what ends or joins a whole condition is named before
+// another condition, and a condition before all else where there is none.
+func TestLikeliest(t *testing.T) {
+	for text, want := range map[string]string{
+		"((fault)": "')'", "(fault": "')'", `service("a") { fault`: "'}'", "fault extra": "an operator (= !=)", `user = "a" ;`: "AND",
+		"":          "a condition (a keyword, annotation, service, edge, group or rootcause)",
+		"fault AND": "a condition (a keyword, annotation, service, edge, group or rootcause)",
+	} {
+		_, err := Parse(text)
+		if e, ok := err.(*Error); !ok || len(e.Expected) == 0 || e.Expected[0] != want {
+			t.Errorf("%s: %+v, want %s first", text, err, want)
+		}
+	}
+}
+
 // TestHostile holds that no text costs more than its length is worth.
 func TestHostile(t *testing.T) {
 	many := func(s string, n int) string { return strings.Repeat(s, n) }

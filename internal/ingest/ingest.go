@@ -10,7 +10,8 @@
 // What is dropped, and the counter that then moves: dead letters when the queue
 // is full or the store refuses them (roentgen_ingest_dead_letters_dropped_total).
 // Accepted documents are never dropped: a put that does not fit is refused as a
-// whole with tracestore.ErrOverloaded before anything of it is stored.
+// whole with tracestore.ErrOverloaded before anything of it is stored, and as a rule
+// before it is parsed. Spans wait a moment for room first.
 package ingest
 
 import (
@@ -22,6 +23,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/roentgen-io/roentgen/internal/otlp"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/segment"
 )
@@ -33,6 +35,7 @@ const (
 	SourceHTTP   Source = "http"   // PutTraceSegments
 	SourceUDP    Source = "udp"    // the daemon's protocol
 	SourceImport Source = "import" // POST /api/import
+	SourceOTLP   Source = "otlp"   // OpenTelemetry, over HTTP and gRPC
 )
 
 // DefaultInFlightBytes bounds the documents that are being stored when
@@ -49,14 +52,30 @@ const importBacklog = 16 << 20
 type Origin struct {
 	Source Source
 	Peer   string // sender's address, "" when unknown
+	Via    string // ids of the servers that passed them on, as HeaderVia says; mostly ""
+}
+
+// HeaderVia is the header of a request that says through which servers its documents
+// or spans came: their ids, with commas between them.
+const HeaderVia = "X-Roentgen-Via"
+
+// Forwarder passes on what was received.
+type Forwarder interface {
+	// Forward returns when records, which are durable here, are durable on their way
+	// to others, too. It keeps none of their memory. The error is one of the store's.
+	Forward(ctx context.Context, via string, records []tracestore.Record) error
 }
 
 // Config sets up an Ingester.
 type Config struct {
-	Store         tracestore.Store
+	Store tracestore.Store
+	// Spans says how spans become segments; the store has to read them by the same.
+	Spans         otlp.Mapping
 	Limits        segment.Limits
+	TraceBytes    int64                 // documents of one trace, beyond it further ones are refused; 0: no bound
 	InFlightBytes int64                 // documents being stored, beyond it Put answers ErrOverloaded; 0: DefaultInFlightBytes
 	Retention     time.Duration         // bounds the receipt time of imports; 0: no bound
+	Forward       Forwarder             // gets everything but imports; nil: nothing is passed on
 	Logger        *slog.Logger          // nil: discard
 	Registerer    prometheus.Registerer // nil: no metrics are shown
 	Now           func() time.Time      // nil: time.Now
@@ -68,6 +87,7 @@ type Ingester struct {
 	inFlight atomic.Int64
 	metrics  *metrics
 	letters  *letterQueue
+	sizes    *traceSizes // nil: no bound
 	feed     feed
 }
 
@@ -85,6 +105,9 @@ func New(cfg Config) *Ingester {
 	}
 	in := &Ingester{cfg: cfg, metrics: newMetrics(cfg.Registerer)}
 	in.letters = newLetterQueue(cfg.Store, cfg.Logger, in.metrics)
+	if cfg.TraceBytes > 0 {
+		in.sizes = newTraceSizes(cfg.Store, cfg.TraceBytes)
+	}
 	return in
 }
 
@@ -166,31 +189,33 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 		m.overloaded.Add(float64(len(docs)))
 		return Report{}, tracestore.ErrOverloaded
 	}
-	// One put is always let in when nothing else is under way, however large it
-	// is: otherwise a big one could never be stored at all.
-	if total := in.inFlight.Add(size); total > in.cfg.InFlightBytes && total != size {
-		in.inFlight.Add(-size)
+	if !in.hasRoom(len(docs), size) || !in.admit(size) {
 		m.overloaded.Add(float64(len(docs)))
 		return Report{}, tracestore.ErrOverloaded
 	}
-	in.metrics.inFlight.Add(float64(size))
-	defer func() {
-		in.inFlight.Add(-size)
-		in.metrics.inFlight.Sub(float64(size))
-	}()
+	defer in.leave(size)
 
 	records := make([]tracestore.Record, 0, len(docs))
 	var report Report
 	at := 0
 	var refused []tracestore.DeadLetter
+	var failed error
+	var refuse func(text []byte, r *segment.Refusal)
 	accept := func(text []byte, s *segment.Segment) {
+		if ok, err := in.sizes.take(ctx, s.TraceID, len(text)); err != nil {
+			failed = err
+			return
+		} else if !ok {
+			refuse(text, in.sizes.refusal(s))
+			return
+		}
 		r := tracestore.Record{Format: tracestore.FormatXRay, Data: text, Segment: s, Received: now}
 		if receipt != nil {
 			r.Received = receipt(s)
 		}
 		records = append(records, r)
 	}
-	refuse := func(text []byte, r *segment.Refusal) {
+	refuse = func(text []byte, r *segment.Refusal) {
 		report.Refusals, report.At = append(report.Refusals, r), append(report.At, at)
 		if len(refused) < letterQueueLen { // more would not fit anyway
 			refused = append(refused, newLetter(now, from, text, r))
@@ -204,9 +229,51 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 		limits.ArrayDocuments = max(1, segment.MaxArrayDocuments-len(report.Refusals))
 		segment.ParseAll(doc, limits, accept, refuse)
 	}
+	if failed != nil {
+		in.sizes.giveBack(records)
+		m.failed.Add(float64(len(docs)))
+		return Report{}, failed
+	}
+	if err := in.store(ctx, from, m, records, &report, refused); err != nil {
+		return Report{}, err
+	}
+	m.bytes.Add(float64(size))
+	m.seconds.Observe(time.Since(begin).Seconds())
+	return report, nil
+}
 
+// hasRoom reports whether the store is likely to take documents of so many bytes. What it
+// would refuse need not be parsed.
+func (in *Ingester) hasRoom(documents int, bytes int64) bool {
+	st := in.cfg.Store.Stats()
+	return documents == 0 || st.TailLimit == 0 || st.TailBytes == 0 || st.TailBytes+bytes+int64(documents)*tracestore.DocumentOverhead <= st.TailLimit
+}
+
+// admit counts size bytes as under way, unless they are too many.
+func (in *Ingester) admit(size int64) bool {
+	// One put is always let in when nothing else is under way, however large it
+	// is: otherwise a big one could never be stored at all.
+	if total := in.inFlight.Add(size); total > in.cfg.InFlightBytes && total != size {
+		in.inFlight.Add(-size)
+		return false
+	}
+	in.metrics.inFlight.Add(float64(size))
+	return true
+}
+
+// leave takes back what admit counted.
+func (in *Ingester) leave(size int64) {
+	in.inFlight.Add(-size)
+	in.metrics.inFlight.Sub(float64(size))
+}
+
+// store writes the records of a put, and tells everybody who wants to know what
+// became of its documents. refused are letters for the refusals of report, or for
+// the first of them.
+func (in *Ingester) store(ctx context.Context, from Origin, m *sourceMetrics, records []tracestore.Record, report *Report, refused []tracestore.DeadLetter) error {
 	if len(records) > 0 {
 		if err := in.cfg.Store.Write(ctx, records); err != nil {
+			in.sizes.giveBack(records)
 			// The caller is told that the whole call failed and will send it
 			// again, bad documents included; their letters are added then.
 			if errors.Is(err, tracestore.ErrOverloaded) {
@@ -214,13 +281,20 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 			} else {
 				m.failed.Add(float64(len(records)))
 			}
-			return Report{}, err
+			return err
 		}
 	}
 	in.feed.publish(records)
+	if in.cfg.Forward != nil && len(records) > 0 && from.Source != SourceImport {
+		if err := in.cfg.Forward.Forward(ctx, from.Via, records); err != nil {
+			// The sender comes again with all of them; the store knows these by then.
+			in.sizes.giveBack(records)
+			m.failed.Add(float64(len(records)))
+			return err
+		}
+	}
 	report.Accepted = len(records)
 	m.accepted.Add(float64(len(records)))
-	m.bytes.Add(float64(size))
 	if n := len(report.Refusals); n > 0 {
 		m.refused.Add(float64(n))
 		for _, r := range report.Refusals {
@@ -228,8 +302,7 @@ func (in *Ingester) put(ctx context.Context, from Origin, docs [][]byte, now int
 		}
 		in.letters.add(refused, n)
 	}
-	m.seconds.Observe(time.Since(begin).Seconds())
-	return report, nil
+	return nil
 }
 
 // Malformed counts and keeps a datagram that is no document at all.

@@ -28,6 +28,7 @@ type fakeStore struct {
 	enter   chan struct{} // when set: told of each Write
 	release chan struct{} // when set: Write waits for it
 	backlog atomic.Int64
+	limit   atomic.Int64
 
 	mu struct {
 		sync.Mutex
@@ -38,7 +39,9 @@ type fakeStore struct {
 	}
 }
 
-func (s *fakeStore) Stats() tracestore.Stats { return tracestore.Stats{TailBytes: s.backlog.Load()} }
+func (s *fakeStore) Stats() tracestore.Stats {
+	return tracestore.Stats{TailBytes: s.backlog.Load(), TailLimit: s.limit.Load()}
+}
 
 func (s *fakeStore) Write(_ context.Context, records []tracestore.Record) error {
 	if s.enter != nil {

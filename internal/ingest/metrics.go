@@ -77,7 +77,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			seconds:    seconds.WithLabelValues(l),
 		}
 	}
-	for _, s := range []Source{SourceHTTP, SourceUDP, SourceImport} {
+	for _, s := range []Source{SourceHTTP, SourceUDP, SourceImport, SourceOTLP} {
 		m.bySource[s] = child(s)
 	}
 	m.other = child("other")

@@ -103,7 +103,7 @@ func (q *Service) match(ctx context.Context, ask *Question, asOf uint64, row *tr
 	if err != nil || t == nil {
 		return matched{}, err
 	}
-	full, truth := ask.judge(t.FullRow())
+	full, truth := ask.judge(q.limited(t.FullRow()))
 	if truth == filterexpr.Unknown {
 		if err := ctx.Err(); err != nil { // nobody waits for the filter to decide
 			return matched{}, err

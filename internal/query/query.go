@@ -49,7 +49,9 @@ type Service struct {
 	store   tracestore.Store
 	groups  func(name, arn string) (expression string, found bool)
 	changes func() Changes
-	now     func() time.Time // measures pageTime
+	// annotations, when not 0, is how many of a trace count.
+	annotations int
+	now         func() time.Time // measures pageTime
 
 	// Lowered by tests.
 	maxExamined int
@@ -68,9 +70,19 @@ func (q *Service) UseGroups(expression func(name, arn string) (expression string
 	q.groups = expression
 }
 
-// stored are the limits for reading back: what was once accepted is read, even
-// when the server has stricter limits today.
-var stored = segment.Limits{DocumentBytes: math.MaxInt, Depth: 1 << 20}
+// LimitAnnotations makes summaries show, and filters find, no more than the first
+// max annotations of a trace, by key and value; 0 sets no bound. It is called before
+// the first question.
+func (q *Service) LimitAnnotations(max int) { q.annotations = max }
+
+// limited returns a row in which no more annotations are than may count.
+func (q *Service) limited(row *trace.Row) *trace.Row {
+	if q.annotations > 0 && len(row.Annotations) > q.annotations {
+		row = row.Clone() // it is the store's
+		row.LimitAnnotations(q.annotations)
+	}
+	return row
+}
 
 // Trace returns the assembled trace, nil when no document of it is stored.
 // Stored bytes that do not parse give an error that matches
@@ -81,25 +93,28 @@ func (q *Service) Trace(ctx context.Context, id segment.TraceID) (*trace.Trace, 
 
 // traceAsOf is Trace by the documents up to a seq; 0 means all.
 func (q *Service) traceAsOf(ctx context.Context, id segment.TraceID, asOf uint64) (*trace.Trace, error) {
+	t, _, err := q.read(ctx, id, asOf)
+	return t, err
+}
+
+// read returns the assembled trace and the documents that it is made of.
+func (q *Service) read(ctx context.Context, id segment.TraceID, asOf uint64) (*trace.Trace, []tracestore.Stored, error) {
 	docs, err := q.store.Documents(ctx, id, asOf)
 	if err != nil {
-		return nil, fmt.Errorf("read documents of trace %s: %w", id, err)
+		return nil, nil, fmt.Errorf("read documents of trace %s: %w", id, err)
 	}
 	if len(docs) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	parsed := make([]trace.Document, 0, len(docs))
 	for _, d := range docs {
-		if d.Format != tracestore.FormatXRay {
-			return nil, fmt.Errorf("trace %s: document %d has unknown format %d: %w", id, d.Seq, d.Format, tracestore.ErrCorrupt)
-		}
-		s, err := segment.Parse(d.Data, stored)
+		s, err := d.Segment(true)
 		if err != nil {
-			return nil, fmt.Errorf("trace %s: document %d does not parse (%w): %w", id, d.Seq, err, tracestore.ErrCorrupt)
+			return nil, nil, fmt.Errorf("trace %s: document %d does not parse (%w): %w", id, d.Seq, err, tracestore.ErrCorrupt)
 		}
 		parsed = append(parsed, trace.Document{Seq: d.Seq, Put: d.Put, Received: d.Received, Segment: s})
 	}
-	return trace.Assemble(id, parsed), nil
+	return trace.Assemble(id, parsed), docs, nil
 }
 
 // Question asks for the summaries of the traces in a window.
@@ -116,6 +131,9 @@ type Question struct {
 	// Orphans also gives traces that are nothing but orphan subsegments, which
 	// the X-Ray API hides.
 	Orphans bool
+
+	// Need, of Each alone, is what every trace that is wanted has: see tracestore.Scan.
+	Need trace.Need
 
 	Rows  int    // at most so many; 0: DefaultPageRows
 	Token string // of the page before; "" for the first
@@ -137,31 +155,60 @@ var ErrToken = errors.New("query: invalid token")
 // Summaries returns a page of the answer to a question. It returns ErrToken for
 // a token that was not made by this question.
 func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
+	limit := ask.Rows
+	if limit <= 0 {
+		limit = DefaultPageRows
+	}
+	page := &Page{}
+	err := q.walk(ctx, &ask, min(limit, MaxPageRows), q.maxExamined, page, func(m matched, row *trace.Row) {
+		if m.row == row { // which is the store's again when this returns
+			m = m.keep()
+		}
+		page.Rows = append(page.Rows, m.row)
+		if ask.Clock == tracestore.ClockEnd {
+			page.Matched = append(page.Matched, m.by)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// Count calls fn for the row of every trace that answers a question, for as long as
+// a page may take, and returns how many visible traces it looked at and the token of
+// the rest, "" when that was all. The row is fn's until it returns. Rows of ask does
+// not count.
+func (q *Service) Count(ctx context.Context, ask Question, fn func(row *trace.Row)) (examined int, next string, err error) {
+	var page Page
+	err = q.walk(ctx, &ask, math.MaxInt, math.MaxInt, &page, func(m matched, _ *trace.Row) { fn(m.row) })
+	return page.Examined, page.Next, err
+}
+
+// walk calls take for the traces that answer a question, limit of them at most, after having looked
+// at maxExamined rows at most, and fills in Examined and Next of page. What take is given
+// besides is the store's row, which is good until take returns.
+func (q *Service) walk(ctx context.Context, ask *Question, limit, maxExamined int, page *Page, take func(m matched, row *trace.Row)) error {
 	scan := tracestore.Scan{Clock: ask.Clock, Start: ask.Start, End: ask.End, Reuse: true}
 	if ask.Token != "" {
-		t, err := decodeToken(ask.Token, &ask)
+		t, err := decodeToken(ask.Token, ask)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		scan.AsOf, scan.After = t.asOf, &t.after
 	} else {
 		scan.AsOf = q.store.LastSeq()
 	}
 	ask.Filter = ask.Filter.until(ctx)
-	page := &Page{}
 	if ask.Start >= ask.End || scan.AsOf == 0 { // an empty window, or an empty store
-		return page, nil
+		return nil
 	}
-	limit := ask.Rows
-	if limit <= 0 {
-		limit = DefaultPageRows
-	}
-	limit = min(limit, MaxPageRows)
 
 	var last tracestore.Cursor // of the last row that this page looked at
-	scanned, more := 0, false
+	scanned, taken, more := 0, 0, false
 	skipped := 0 // rows left out since the last one looked at
-	if ask.Filter != nil && !ask.HasRate {
+	// What the store would leave out it judges by all annotations.
+	if ask.Filter != nil && !ask.HasRate && q.annotations == 0 {
 		// Rows that are left out are counted, and of a share nobody knows how many
 		// of them it holds.
 		scan.Need = ask.Filter.need
@@ -177,7 +224,7 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 		// The page ends when one more row shows up, so that the last page of an
 		// answer is known to be the last. Rows skipped before it are skipped, and
 		// counted, by the next page.
-		if len(page.Rows) >= limit || scanned >= q.maxExamined ||
+		if taken >= limit || scanned >= maxExamined ||
 			scanned > 0 && (scanned%64 == 0 || skipped > 0 || slow) && q.now().After(deadline) {
 			more = true
 			return false
@@ -190,20 +237,16 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 			return true
 		}
 		page.Examined++
-		m, err := q.match(ctx, &ask, scan.AsOf, row)
+		given := q.limited(row)
+		m, err := q.match(ctx, ask, scan.AsOf, given)
 		if err != nil {
 			failed = err
 			return false
 		}
-		slow = slow || m.row != row // it took the documents to decide
+		slow = slow || m.row != given // it took the documents to decide
 		if m.ok {
-			if m.row == row { // which is the store's again when this returns
-				m = m.keep()
-			}
-			page.Rows = append(page.Rows, m.row)
-			if ask.Clock == tracestore.ClockEnd {
-				page.Matched = append(page.Matched, m.by)
-			}
+			taken++
+			take(m, given)
 		}
 		return true
 	})
@@ -211,15 +254,15 @@ func (q *Service) Summaries(ctx context.Context, ask Question) (*Page, error) {
 		err = failed
 	}
 	if err != nil {
-		return nil, fmt.Errorf("scan traces: %w", err)
+		return fmt.Errorf("scan traces: %w", err)
 	}
 	if !more {
 		page.Examined += skipped
 	}
 	if more {
-		page.Next = encodeToken(token{asOf: scan.AsOf, after: last}, &ask)
+		page.Next = encodeToken(token{asOf: scan.AsOf, after: last}, ask)
 	}
-	return page, nil
+	return nil
 }
 
 // visible reports whether the row is there at all for who asks.

@@ -46,21 +46,26 @@ type Words struct {
 func (q *Service) Vocabulary(ctx context.Context, kind Kind, key, text string, start, end int64, limit int) (Words, error) {
 	var out Words
 	text = strings.ToLower(text)
-	counts := make(map[Word]int)
+	counts := make(map[Word]*int)
 	seen := make(map[Word]bool) // in the trace at hand
 	add := func(w Word) {
 		if seen[w] || text != "" && !strings.Contains(strings.ToLower(w.Text), text) {
 			return
 		}
-		if _, known := counts[w]; !known && len(counts) == vocabularyWords {
+		n := counts[w]
+		if n == nil && len(counts) == vocabularyWords {
 			out.Partial = true
 			return
 		}
 		seen[w] = true
-		if _, known := counts[w]; !known {
+		if n == nil {
+			n = new(int)
 			w.Text = strings.Clone(w.Text) // the row's own goes with it
+			counts[w] = n
 		}
-		counts[w]++
+		// Not counts[w]++: that would put the row's own text in place of the clone, since
+		// a map takes over the key of every assignment when keys have texts in them.
+		*n++
 	}
 	if start >= end {
 		return out, nil
@@ -81,7 +86,7 @@ func (q *Service) Vocabulary(ctx context.Context, kind Kind, key, text string, s
 		return Words{}, err
 	}
 	for w, n := range counts {
-		w.Count = n
+		w.Count = *n
 		out.Words = append(out.Words, w)
 	}
 	slices.SortFunc(out.Words, func(a, b Word) int {

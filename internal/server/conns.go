@@ -1,10 +1,12 @@
 package server
 
 import (
+	"container/list"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,32 +26,49 @@ const (
 	// lingerTime is how long the rest of a body that is too large is read and
 	// thrown away after the answer. Many clients send all of it before they read.
 	lingerTime = 5 * time.Second
+	// What one connection of HTTP/2 may ask for at a time, and send ahead of the
+	// handlers; many connections must not fill the memory.
+	maxStreams   = 64
+	connBuffer   = 512 << 10
+	streamBuffer = 256 << 10
 )
 
-// limitListener bounds the open connections. What comes on top is told so and
-// closed, rather than left to wait for somebody else's connection to end.
+// limitListener bounds the open connections. For one that comes on top makeRoom
+// closes one that rests. When none does, the newcomer is told so and closed, rather
+// than left to wait for somebody else's connection to end.
 type limitListener struct {
 	net.Listener
-	max     int
-	open    prometheus.Gauge
-	refused prometheus.Counter
+	max      int
+	makeRoom func() bool // closes a connection and reports whether there was one to close
+	open     prometheus.Gauge
+	refused  prometheus.Counter
+	closed   prometheus.Counter
+	abused   prometheus.Counter
+
+	turns chan struct{} // see takeTurn
 
 	mu    sync.Mutex
 	count int
 }
 
-func newLimitListener(l net.Listener, max int, reg prometheus.Registerer) *limitListener {
+func newLimitListener(l net.Listener, most int, makeRoom func() bool, reg prometheus.Registerer) *limitListener {
 	ll := &limitListener{
-		Listener: l, max: max,
+		Listener: l, max: most, makeRoom: makeRoom, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/4)),
 		open: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "roentgen_http_connections", Help: "Open TCP connections.",
 		}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "roentgen_http_connections_refused_total", Help: "TCP connections that were closed at once because too many were open.",
 		}),
+		closed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "roentgen_http_connections_closed_for_others_total", Help: "TCP connections without a request under way that were closed to make room for new ones.",
+		}),
+		abused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "roentgen_http2_connections_abused_total", Help: "Connections of HTTP/2 that were closed because their clients took back most requests, or sent much from which nothing followed.",
+		}),
 	}
 	if reg != nil {
-		reg.MustRegister(ll.open, ll.refused)
+		reg.MustRegister(ll.open, ll.refused, ll.closed, ll.abused)
 	}
 	return ll
 }
@@ -65,12 +84,12 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.mu.Lock()
-		fits := l.count < l.max
-		if fits {
-			l.count++
+		fits := l.enter()
+		// What rests may have been closed already, by its peer say, and left no room.
+		for !fits && l.makeRoom() {
+			l.closed.Inc()
+			fits = l.enter()
 		}
-		l.mu.Unlock()
 		if fits {
 			l.open.Inc()
 			return &countedConn{Conn: c, l: l}, nil
@@ -83,10 +102,51 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	}
 }
 
+// enter counts a new connection, unless there are too many.
+func (l *limitListener) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count >= l.max {
+		return false
+	}
+	l.count++
+	return true
+}
+
 type countedConn struct {
 	net.Conn
 	l    *limitListener
 	once sync.Once
+	use  connUse
+
+	closed atomic.Bool
+	cut    sync.Once // for harm
+}
+
+// errAbused ends the reads of a connection that was closed by abort.
+var errAbused = errors.New("server: too much was sent from which nothing followed")
+
+// Read implements net.Conn.
+func (c *countedConn) Read(p []byte) (int, error) {
+	c.endTurn()
+	n, err := c.Conn.Read(p)
+	if n == 0 || c.use.http1.Load() {
+		return n, err
+	}
+	if !c.use.spend(n, time.Now()) {
+		c.abort()
+		return 0, errAbused
+	}
+	if c.use.fruitless > suspectBytes {
+		c.takeTurn()
+	}
+	return n, err
+}
+
+// abort closes a connection of HTTP/2 that is used for harm.
+func (c *countedConn) abort() {
+	c.cut.Do(c.l.abused.Inc)
+	_ = c.Close() // it is of no use to anybody
 }
 
 func (c *countedConn) Close() error {
@@ -96,6 +156,8 @@ func (c *countedConn) Close() error {
 		c.l.mu.Unlock()
 		c.l.open.Dec()
 	})
+	c.closed.Store(true)
+	c.endTurn()
 	return c.Conn.Close()
 }
 
@@ -108,31 +170,75 @@ func (c *countedConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// newConns remembers connections on which no request has begun. At shutdown
-// net/http would wait 5 s for them.
-type newConns struct {
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+// restingConns remembers the connections on which no request is under way, in the
+// order in which they came to rest: those on which none has begun, whose head of a
+// request may be arriving ever so slowly, and those that wait for the next one.
+type restingConns struct {
+	mu        sync.Mutex
+	conns     map[net.Conn]*restingConn
+	new, idle list.List // of net.Conn, the longest first
 }
 
-func (n *newConns) state(c net.Conn, s http.ConnState) {
+type restingConn struct {
+	in      *list.List
+	element *list.Element
+}
+
+// state is the ConnState of the server.
+func (n *restingConns) state(c net.Conn, s http.ConnState) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if s != http.StateNew {
-		delete(n.conns, c)
+	n.forget(c)
+	var in *list.List
+	switch s {
+	case http.StateNew:
+		in = &n.new
+	case http.StateIdle:
+		in = &n.idle
+	default:
 		return
 	}
 	if n.conns == nil {
-		n.conns = make(map[net.Conn]struct{})
+		n.conns = make(map[net.Conn]*restingConn)
 	}
-	n.conns[c] = struct{}{}
+	n.conns[c] = &restingConn{in, in.PushBack(c)}
 }
 
-func (n *newConns) closeAll() {
+func (n *restingConns) forget(c net.Conn) {
+	if r := n.conns[c]; r != nil {
+		r.in.Remove(r.element)
+		delete(n.conns, c)
+	}
+}
+
+// closeOne closes the connection that has rested longest, one without any request
+// before one that had some. It reports whether there was one. A client that was about
+// to send a request on it connects anew, as after any time of rest.
+func (n *restingConns) closeOne() bool {
+	n.mu.Lock()
+	e := n.new.Front()
+	if e == nil {
+		e = n.idle.Front()
+	}
+	if e == nil {
+		n.mu.Unlock()
+		return false
+	}
+	c := e.Value.(net.Conn)
+	n.forget(c)
+	n.mu.Unlock()
+	// TLS would say goodbye, and wait for a peer that does not listen.
+	underneath(c).Close()
+	return true
+}
+
+// closeNew closes the connections on which no request has begun. At shutdown net/http
+// would wait 5 s for them.
+func (n *restingConns) closeNew() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for c := range n.conns {
-		c.Close()
+	for e := n.new.Front(); e != nil; e = e.Next() {
+		e.Value.(net.Conn).Close()
 	}
 }
 
@@ -142,52 +248,74 @@ func (n *newConns) closeAll() {
 func patient(next http.Handler, grace time.Duration, rate int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
-		// A deadline of the request before on this connection must not hit this one's
-		// "100 Continue".
-		rc.SetWriteDeadline(time.Now().Add(grace))
-		pw := &patientWriter{ResponseWriter: w, rc: rc, grace: grace, rate: rate}
+		pw := &patientWriter{ResponseWriter: w, rc: rc, deadlines: rc, conn: connOf(r.Context()), grace: grace, rate: rate}
+		if r.ProtoMajor == 2 {
+			pw.stream = &streamDeadlines{rc: rc}
+			pw.deadlines = pw.stream
+			defer pw.stream.end()
+		} else {
+			// A deadline of the request before on this connection must not hit this one's
+			// "100 Continue".
+			_ = pw.SetWriteDeadline(time.Now().Add(grace))
+		}
 		if r.Body != nil && r.Body != http.NoBody {
-			pw.body = &patientBody{ReadCloser: r.Body, rc: rc, left: grace, rate: rate}
+			pw.body = &patientBody{ReadCloser: r.Body, deadlines: pw.deadlines, stream: pw.stream != nil, conn: pw.conn, left: grace, rate: rate}
 			r.Body = pw.body
 		}
 		next.ServeHTTP(pw, r)
 		if pw.lingers {
 			pw.linger()
 		}
-		pw.extend(0) // for what net/http still has to send, and to read
+		if pw.stream == nil {
+			pw.extend(0) // for what net/http still has to send, and to read
+		} else if pw.wrote {
+			pw.Flush() // while there is a deadline; what net/http sends after it is no more than an end
+		}
 	})
 }
 
 type patientBody struct {
 	io.ReadCloser
-	rc    *http.ResponseController
-	left  time.Duration // that reads may still wait
-	rate  int64
-	ended atomic.Bool
+	deadlines
+	stream bool          // of HTTP/2
+	conn   *countedConn  // nil: not known
+	left   time.Duration // that reads may still wait
+	rate   int64
+	ended  atomic.Bool
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
 	begin := time.Now()
-	b.rc.SetReadDeadline(begin.Add(b.left))
+	_ = b.SetReadDeadline(begin.Add(b.left))
 	n, err := b.ReadCloser.Read(p)
+	if n > 0 && b.conn != nil {
+		b.conn.use.fruitful.Store(true)
+	}
+	if b.stream {
+		_ = b.SetReadDeadline(time.Time{}) // it would hit while the handler works
+	}
 	b.left += time.Duration(n)*time.Second/time.Duration(b.rate) - time.Since(begin)
 	if errors.Is(err, io.EOF) {
 		// net/http reads on at the end of the body, to learn whether the client
 		// leaves; that read has no deadline.
 		b.ended.Store(true)
-		b.rc.SetReadDeadline(time.Time{})
+		_ = b.SetReadDeadline(time.Time{})
 	}
 	return n, err
 }
 
 type patientWriter struct {
 	http.ResponseWriter
-	rc    *http.ResponseController
-	body  *patientBody // nil: none
-	grace time.Duration
-	rate  int64
+	deadlines
+	rc     *http.ResponseController
+	conn   *countedConn     // nil: not known
+	stream *streamDeadlines // the deadlines of a request of HTTP/2, nil for others
+	body   *patientBody     // nil: none
+	grace  time.Duration
+	rate   int64
 
-	lingers bool // the answer is that the body is too large
+	wrote   bool // something that may have to wait for the client
+	lingers bool // the answer is that nobody wants the body
 }
 
 // extend gives the peer time for n more bytes. Before net/http sends a header it
@@ -195,24 +323,33 @@ type patientWriter struct {
 // the grace, so that the other half is there for the answer.
 func (w *patientWriter) extend(n int) {
 	now := time.Now()
-	w.rc.SetWriteDeadline(now.Add(w.grace + time.Duration(n)*time.Second/time.Duration(w.rate)))
-	if w.body != nil && !w.body.ended.Load() {
-		w.rc.SetReadDeadline(now.Add(w.grace / 2))
+	_ = w.SetWriteDeadline(now.Add(w.grace + time.Duration(n)*time.Second/time.Duration(w.rate)))
+	if w.stream == nil && w.body != nil && !w.body.ended.Load() {
+		_ = w.SetReadDeadline(now.Add(w.grace / 2))
 	}
 }
 
 func (w *patientWriter) WriteHeader(status int) {
-	w.extend(0)
-	if status == http.StatusRequestEntityTooLarge && w.body != nil && !w.body.ended.Load() {
-		// Without full duplex net/http lets nobody read behind the answer.
-		w.lingers = w.rc.EnableFullDuplex() == nil
+	if w.stream == nil {
+		w.extend(0)
+	}
+	switch status {
+	case http.StatusRequestEntityTooLarge, http.StatusUnauthorized, http.StatusForbidden:
+		// HTTP/2 can tell a client that the rest is not wanted.
+		if w.stream == nil && w.body != nil && !w.body.ended.Load() {
+			// Without full duplex net/http lets nobody read behind the answer.
+			w.lingers = w.rc.EnableFullDuplex() == nil
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *patientWriter) Write(p []byte) (int, error) {
 	w.extend(len(p))
-	return w.ResponseWriter.Write(p)
+	w.wrote = true
+	n, err := w.ResponseWriter.Write(p)
+	w.written(err)
+	return n, err
 }
 
 // linger sends the answer and reads on for a while. A connection that is closed
@@ -222,16 +359,33 @@ func (w *patientWriter) linger() {
 	if w.rc.Flush() != nil {
 		return
 	}
-	w.rc.SetReadDeadline(time.Now().Add(lingerTime))
+	_ = w.SetReadDeadline(time.Now().Add(lingerTime))
 	if _, err := io.Copy(io.Discard, w.body.ReadCloser); err == nil {
 		w.body.ended.Store(true)
 	}
 }
 
+// written ends the deadline of a write to a stream of HTTP/2: it would hit while the
+// handler works.
+func (w *patientWriter) written(err error) {
+	if w.stream == nil {
+		return
+	}
+	_ = w.SetWriteDeadline(time.Time{})
+	if err == nil && w.conn != nil {
+		w.conn.use.fruitful.Store(true)
+	}
+}
+
 // Flush satisfies http.Flusher.
-func (w *patientWriter) Flush() {
+func (w *patientWriter) Flush() { _ = w.FlushError() }
+
+// FlushError is http.ResponseController's.
+func (w *patientWriter) FlushError() error {
 	w.extend(0)
-	w.rc.Flush()
+	err := w.rc.Flush()
+	w.written(err)
+	return err
 }
 
 // Unwrap is for http.ResponseController.

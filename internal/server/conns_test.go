@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -23,7 +25,7 @@ func TestLimitListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	l := newLimitListener(inner, 2, reg)
+	l := newLimitListener(inner, 2, func() bool { return false }, reg)
 	accepted := make(chan net.Conn)
 	go func() {
 		for {
@@ -281,5 +283,96 @@ func TestTooLargeIsTold(t *testing.T) {
 				t.Errorf("%q, %v", answer, err)
 			}
 		})
+	}
+}
+
+// TestRoomForOthers takes every connection that a server has and lets it rest; others
+// are served all the same, as long as not all of them are busy.
+func TestRoomForOthers(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var resting restingConns
+	hold := make(chan struct{})
+	held := make(chan struct{}, 8)
+	server := &http.Server{ConnState: resting.state, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hold" {
+			held <- struct{}{}
+			<-hold
+		}
+		io.WriteString(w, "served")
+	})}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		server.Serve(newLimitListener(inner, 4, resting.closeOne, nil))
+	}()
+	defer func() {
+		server.Close()
+		<-served
+	}()
+	dial := func(text string) net.Conn {
+		c, err := net.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		io.WriteString(c, text)
+		return c
+	}
+	const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+	answer := func(c net.Conn) string {
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return err.Error()
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		return string(text)
+	}
+	busy := dial(strings.Replace(get, "/", "/hold", 1))
+	<-held
+	rested := dial(get)
+	if got := answer(rested); got != "served" {
+		t.Fatal(got)
+	}
+	// The server knows a little later than its clients that a connection rests.
+	rest := func(n int) {
+		t.Helper()
+		within(t, fmt.Sprint(n, " connections rest"), func() bool {
+			resting.mu.Lock()
+			defer resting.mu.Unlock()
+			return resting.new.Len()+resting.idle.Len() == n
+		})
+	}
+	rest(1)
+	silent, slow := dial(""), dial("GET / HT")
+	rest(3)
+	for range 6 {
+		if got := answer(dial(get)); got != "served" {
+			t.Fatalf("a newcomer: %s", got)
+		}
+	}
+	for name, c := range map[string]net.Conn{"silent": silent, "slow": slow, "rested": rested} {
+		if n, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the %s connection is open: %d bytes, %v", name, n, err)
+		}
+	}
+	var all []net.Conn
+	for range 3 {
+		rest(3 - len(all))
+		all = append(all, dial(strings.Replace(get, "/", "/hold", 1)))
+		<-held
+	}
+	if got := answer(dial(get)); !strings.Contains(got, "Too many connections") {
+		t.Errorf("when all are busy: %s", got)
+	}
+	close(hold)
+	for _, c := range append(all, busy) {
+		if got := answer(c); got != "served" {
+			t.Errorf("a busy one: %s", got)
+		}
 	}
 }

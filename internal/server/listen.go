@@ -51,10 +51,12 @@ func nextPort(address string) string {
 	return net.JoinHostPort(host, strconv.Itoa(n+1))
 }
 
-// sockets are what a server listens on. udp is nil when no datagrams are taken.
+// sockets are what a server listens on. udp is nil when no datagrams are taken; otlp
+// are the ports for spans alone.
 type sockets struct {
-	tcp net.Listener
-	udp *net.UDPConn
+	tcp  net.Listener
+	udp  *net.UDPConn
+	otlp []net.Listener
 }
 
 func (s *sockets) close() {
@@ -63,6 +65,9 @@ func (s *sockets) close() {
 	}
 	if s.udp != nil {
 		s.udp.Close()
+	}
+	for _, l := range s.otlp {
+		l.Close()
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/roentgen-io/roentgen/internal/config"
 	"github.com/roentgen-io/roentgen/internal/control"
 	"github.com/roentgen-io/roentgen/internal/filterexpr"
+	"github.com/roentgen-io/roentgen/internal/otlp"
 	"github.com/roentgen-io/roentgen/internal/query"
 	"github.com/roentgen-io/roentgen/internal/servicegraph"
 	"github.com/roentgen-io/roentgen/internal/trace"
@@ -27,10 +28,16 @@ func openStore(_ context.Context, c *config.Config, groups func() []tracestore.G
 		DiskBudget: int64(c.DiskBudget),
 		MinFree:    int64(c.MinFree),
 		CacheBytes: int64(c.Cache),
+		Spans:      spanMapping(c),
 		Groups:     groups,
 		Logger:     logger,
 		Registerer: reg,
 	})
+}
+
+// spanMapping is how the settings want spans to become segments.
+func spanMapping(c *config.Config) otlp.Mapping {
+	return otlp.Mapping{Indexed: c.OTLPIndexed, IndexAll: c.OTLPIndexAll, LogGroups: c.OTLPLogGroups}
 }
 
 // openControl reads the control state. It comes before the store, which files

@@ -221,6 +221,17 @@ func (c *Cell) Merge(o *Cell) {
 	c.aliases.add(o.aliases.list...)
 }
 
+// Reset makes the cell empty. It keeps room for what is added next.
+func (c *Cell) Reset() {
+	clear(c.aliases.list) // of the texts that it refers to
+	*c = Cell{
+		response: tally{list: c.response.list[:0]},
+		envelope: tally{list: c.envelope.list[:0]},
+		starts:   tally{list: c.starts.list[:0]},
+		aliases:  aliasTally{list: c.aliases.list[:0]},
+	}
+}
+
 // IsZero reports whether the cell holds nothing, and need not be kept.
 func (c *Cell) IsZero() bool {
 	return c.OK == 0 && c.Error == 0 && c.Throttle == 0 && c.Fault == 0 && c.Roots == 0 &&
@@ -366,6 +377,20 @@ func (d *decoder) head() (sums [5]int64, err error) {
 	return sums, nil
 }
 
+// EncodedTotal returns how many observations an encoded cell holds, without reading
+// the rest of it.
+func EncodedTotal(data []byte) (int64, error) {
+	d := decoder{data: data}
+	sums, err := d.head()
+	if err != nil {
+		return 0, err
+	}
+	if d.bad {
+		return 0, d.cellError()
+	}
+	return sums[0] + sums[1] + sums[2] + sums[3], nil
+}
+
 // cellError says that an encoded cell is not one, after bad was set or too much was there.
 func (d *decoder) cellError() error {
 	return fmt.Errorf("%w: damaged or cut off at byte %d of %d", ErrCell, d.at, len(d.data))
@@ -402,18 +427,44 @@ func (d *decoder) buckets(list []count) []count {
 	list = slices.Grow(list, n)
 	key := int64(0)
 	for i := range n {
-		step := d.uvarint()
-		if step > uint64(maxBucket) || i > 0 && step == 0 {
+		b, ok := d.shortBucket()
+		if !ok {
+			b = count{key: int64(min(d.uvarint(), uint64(maxBucket)+1)), n: d.varint(), rest: d.varint()}
+		}
+		if i > 0 && b.key == 0 {
 			d.bad = true
 		}
-		key += int64(step)
-		b := count{key: key, n: d.varint(), rest: d.varint()}
+		key += b.key
+		b.key = key
 		if d.bad = d.bad || key > maxBucket || b.zero(); d.bad {
 			break
 		}
 		list = append(list, b)
 	}
 	return list
+}
+
+// shortBucket decodes a bucket, its step as the key, of which the step and the count
+// take a byte and the rest takes up to four, as is usual. It returns false, and
+// has read nothing, when the bucket is another.
+func (d *decoder) shortBucket() (count, bool) {
+	if len(d.data)-d.at < 8 || d.bad {
+		return count{}, false
+	}
+	w := binary.LittleEndian.Uint64(d.data[d.at:])
+	ends := ^w & (0x80808080 << 16) // the last bytes of numbers, of those that the rest may have
+	if w&0x8080 != 0 || ends == 0 {
+		return count{}, false
+	}
+	size := (bits.TrailingZeros64(ends) + 1) / 8 // of the bucket
+	rest := w & (1<<(8*size) - 1) >> 16
+	if size > 3 && w>>(8*size-8)&0xff == 0 { // longer than need be
+		return count{}, false
+	}
+	rest = rest&0x7f | rest>>1&(0x7f<<7) | rest>>2&(0x7f<<14) | rest>>3&(0x7f<<21)
+	n := w >> 8 & 0x7f
+	d.at += size
+	return count{key: int64(w & 0x7f), n: int64(n>>1) ^ -int64(n&1), rest: int64(rest>>1) ^ -int64(rest&1)}, true
 }
 
 // Cells are the cells of some time, or what changes them.

@@ -52,6 +52,14 @@ func (h *Health) Missing() []string {
 	return list
 }
 
+// Degraded says what works less well than it should, "" for nothing.
+func (h *Health) Degraded() string {
+	if h.degraded == nil {
+		return ""
+	}
+	return h.degraded()
+}
+
 // ServeReady answers /-/ready. What is merely degraded keeps the answer 200:
 // taking such a server out of service would make the matter worse.
 func (h *Health) ServeReady(w http.ResponseWriter, _ *http.Request) {
@@ -59,10 +67,8 @@ func (h *Health) ServeReady(w http.ResponseWriter, _ *http.Request) {
 	missing := h.Missing()
 	if len(missing) == 0 {
 		io.WriteString(w, "ready\n")
-		if h.degraded != nil {
-			if reason := h.degraded(); reason != "" {
-				fmt.Fprintf(w, "degraded: %s\n", reason)
-			}
+		if reason := h.Degraded(); reason != "" {
+			fmt.Fprintf(w, "degraded: %s\n", reason)
 		}
 		return
 	}

@@ -21,6 +21,9 @@ type Pages struct {
 	Build    Build
 	Config   func(w io.Writer) error // writes the configuration, without secrets, as YAML
 	Store    func() any              // figures of the store; shown as JSON
+	// Remote: /debug/ answers other machines too. Somebody else has to see to it
+	// who may ask.
+	Remote bool
 }
 
 // Handler returns the handler of /metrics, /-/ and /debug/.
@@ -29,7 +32,11 @@ func (p Pages) Handler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.InstrumentMetricHandler(p.Registry, promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{})))
 	mux.HandleFunc("GET /-/healthy", p.Health.ServeHealthy)
 	mux.HandleFunc("GET /-/ready", p.Health.ServeReady)
-	mux.Handle("/debug/", localOnly(p.debug()))
+	debug := p.debug()
+	if !p.Remote {
+		debug = localOnly(debug)
+	}
+	mux.Handle("/debug/", debug)
 	return mux
 }
 

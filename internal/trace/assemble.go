@@ -228,7 +228,7 @@ func same(x, y *segment.Segment) bool {
 		!bytes.Equal(x.HTTP, y.HTTP) || !bytes.Equal(x.AWS, y.AWS) || !bytes.Equal(x.Service, y.Service) ||
 		!bytes.Equal(x.SQL, y.SQL) || !bytes.Equal(x.Cause, y.Cause) || !bytes.Equal(x.Annotations, y.Annotations) ||
 		!bytes.Equal(x.Metadata, y.Metadata) || !bytes.Equal(x.Links, y.Links) ||
-		!bytes.Equal(x.PrecursorIDs, y.PrecursorIDs) || len(x.Subsegments) != len(y.Subsegments) {
+		!bytes.Equal(x.PrecursorIDs, y.PrecursorIDs) || !sameAttributes(x.Attributes, y.Attributes) || x.SpanService != y.SpanService || len(x.Subsegments) != len(y.Subsegments) {
 		return false
 	}
 	for i := range x.Subsegments {
@@ -237,6 +237,17 @@ func same(x, y *segment.Segment) bool {
 		}
 	}
 	return true
+}
+
+func sameAttributes(x, y segment.Attributes) bool {
+	if x == nil || y == nil {
+		return x == nil && y == nil
+	}
+	list := func(from segment.Attributes) (all []segment.Attribute) {
+		from.Each(func(a *segment.Attribute) { all = append(all, *a) })
+		return all
+	}
+	return slices.Equal(list(x), list(y))
 }
 
 // accept makes s the version in force of n, held by parent, and takes in what

@@ -325,6 +325,7 @@ func TestSame(t *testing.T) {
 		Inferred: true, Namespace: "aws", Origin: "o", User: "u", ResourceARN: "arn", HTTP: segment.Raw("{}"),
 		AWS: segment.Raw("{}"), Service: segment.Raw("{}"), SQL: segment.Raw("{}"), Cause: segment.Raw("{}"),
 		Annotations: segment.Raw("{}"), Metadata: segment.Raw("{}"), Links: segment.Raw("[]"), PrecursorIDs: segment.Raw("[]"),
+		Attributes: attributes{{Name: "k"}}, SpanService: "s",
 		Subsegments: []*segment.Segment{{Kind: segment.KindNested, ID: 3, Name: "sub"}},
 	}
 	if !same(&full, clone(&full)) {

@@ -1,6 +1,10 @@
 package trace
 
-import "github.com/roentgen-io/roentgen/segment"
+import (
+	"slices"
+
+	"github.com/roentgen-io/roentgen/segment"
+)
 
 // ServiceID names a node of the service graph.
 type ServiceID struct {
@@ -16,6 +20,9 @@ type Annotation struct {
 	String string
 	Number float64
 	Bool   bool
+	// Attribute says that no document has it as an annotation: it is another value
+	// that can be searched for, such as an attribute of an OpenTelemetry span.
+	Attribute bool
 }
 
 // Flags are the marks of a segment or call. As everywhere in a row, what was
@@ -98,6 +105,9 @@ type Row struct {
 	Partial                         bool // a segment names a parent that is not in the trace
 	OrphanOnly                      bool // nothing but orphan subsegments: the X-Ray API hides it
 	InProgress                      bool // something in the trace is unfinished; of orphans only when OrphanOnly
+	Documents                       bool // something came as an X-Ray document rather than as an OpenTelemetry span
+	Orphans                         bool // there are orphans, of whose texts the row has none
+	Failed                          bool // a segment or attached subsegment has error, fault, throttle, a cause or a status from 400 to 599
 
 	// HTTP of the root; "" and 0 where the service answers null. The URL has at
 	// most 2,048 bytes, the user agent 1,024, the others 256.
@@ -121,10 +131,28 @@ type Row struct {
 	Cut bool
 	// Annotations are those of segments, attached subsegments and inferred callees,
 	// sorted by key and value, equal values once. Values have at most 4,096 bytes, keys 1,024.
+	// The service of a span that is not named as its segment is among them, as the
+	// attribute service.name.
 	Annotations  []Annotation // 64 KiB
 	Users        []string     // of segments, in the order of arrival; 16 KiB, each 1,024 bytes
 	ResourceARNs []string     // resource_arn and aws.resource_arn, likewise
 	InstanceIDs  []string     // aws.ec2.instance_id, likewise
 	Zones        []string     // availability_zone of aws.ec2 and aws.ecs, likewise
 	Entities     int          // segments and subsegments, attached or not, without inferred ones
+}
+
+// LimitAnnotations leaves the first max annotations in the row, and takes the others
+// away from its segments and calls too. The row must not be shared.
+func (r *Row) LimitAnnotations(max int) {
+	if len(r.Annotations) <= max {
+		return
+	}
+	r.Annotations = r.Annotations[:max]
+	beyond := func(index int) bool { return index >= max }
+	for i := range r.Segments {
+		r.Segments[i].Annotations = slices.DeleteFunc(r.Segments[i].Annotations, beyond)
+	}
+	for i := range r.Calls {
+		r.Calls[i].Annotations = slices.DeleteFunc(r.Calls[i].Annotations, beyond)
+	}
 }

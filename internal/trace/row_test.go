@@ -149,7 +149,7 @@ func randomRow(rng *rand.Rand) *Row {
 		r.Services = append(r.Services, service())
 	}
 	for range rng.IntN(4) {
-		a := Annotation{Key: text()}
+		a := Annotation{Key: text(), Attribute: rng.IntN(3) == 0}
 		switch rng.IntN(3) {
 		case 0:
 			a.Type, a.String = segment.TypeString, text()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/roentgen-io/roentgen/segment"
@@ -15,7 +16,7 @@ var ErrRow = errors.New("trace: not an encoded row")
 
 // rowVersion is the first byte of an encoded row. docs/format/row.md describes
 // the layout.
-const rowVersion = 2
+const rowVersion = 3
 
 // Bits of the flags of an encoded row.
 const (
@@ -30,6 +31,9 @@ const (
 	flagInProgress
 	flagHTTP
 	flagCut
+	flagDocuments
+	flagOrphans
+	flagFailed
 	flagsEnd
 )
 
@@ -53,20 +57,31 @@ type RowHead struct {
 // ReadRowHead reads the beginning of a row that AppendBinary wrote, and reports
 // whether it is one.
 func ReadRowHead(data []byte) (h RowHead, ok bool) {
+	h, _, ok = readRowHead(data)
+	return h, ok
+}
+
+// wordsAt returns an encoded row from the words on that it names.
+func wordsAt(data []byte) ([]byte, bool) {
+	_, rest, ok := readRowHead(data)
+	return rest, ok
+}
+
+func readRowHead(data []byte) (h RowHead, rest []byte, ok bool) {
 	const at = 1 + len(segment.TraceID{})
 	if len(data) < at || data[0] != rowVersion {
-		return h, false
+		return h, nil, false
 	}
 	var v [3]uint64 // flags, first seq, last seq minus first seq
 	data = data[at:]
 	for i := range v {
 		var n int
 		if v[i], n = binary.Uvarint(data); n <= 0 {
-			return h, false
+			return h, nil, false
 		}
 		data = data[n:]
 	}
-	return RowHead{Flags: RowFlags(v[0]), LastSeq: v[1] + v[2]}, true
+	return RowHead{Flags: RowFlags(v[0]), LastSeq: v[1] + v[2]}, data, true
 }
 
 // Bits of the first byte of an encoded segment or call, above its Flags, and
@@ -74,6 +89,8 @@ func ReadRowHead(data []byte) (h RowHead, ok bool) {
 const (
 	entryDuration = 1 << 6
 	entryDetails  = 1 << 7 // a status and annotations follow
+
+	annotationAttribute = 0x80 // on the type of an annotation
 
 	causeRemote      = 1
 	causeCoverage    = 2
@@ -84,7 +101,11 @@ const (
 // AppendBinary appends the encoded row. The layout is docs/format/row.md. It
 // fails only on an annotation that is neither string, number nor boolean, on
 // flags that do not exist and on indexes of what is not there.
-func (r *Row) AppendBinary(dst []byte) ([]byte, error) {
+func (r *Row) AppendBinary(dst []byte) ([]byte, error) { return r.AppendWith(dst, nil) }
+
+// AppendWith is AppendBinary that names words by their numbers in a dictionary, which it
+// adds to. To decode the row takes a dictionary with the same words.
+func (r *Row) AppendWith(dst []byte, dictionary *Dictionary) ([]byte, error) {
 	flags := uint64(0)
 	set := func(on bool, flag uint64) {
 		if on {
@@ -102,13 +123,39 @@ func (r *Row) AppendBinary(dst []byte) ([]byte, error) {
 	set(r.InProgress, flagInProgress)
 	set(r.Method != "" || r.URL != "" || r.UserAgent != "" || r.ClientIP != "" || r.Status != 0, flagHTTP)
 	set(r.Cut, flagCut)
-	var words wordTable
-
+	set(r.Documents, flagDocuments)
+	set(r.Orphans, flagOrphans)
+	set(r.Failed, flagFailed)
 	dst = append(dst, rowVersion)
 	dst = append(dst, r.ID[:]...)
 	dst = binary.AppendUvarint(dst, flags)
 	dst = binary.AppendUvarint(dst, r.FirstSeq)
 	dst = binary.AppendUvarint(dst, r.LastSeq-r.FirstSeq)
+	if dictionary == nil {
+		return r.appendBody(append(dst, 0, 0), flags, nil)
+	}
+	// Which words there are is known when the rest is written, and stands before it.
+	d := dictionary
+	d.usedStrings, d.usedAnnotations, d.numbers = d.usedStrings[:0], d.usedAnnotations[:0], d.numbers[:0]
+	body, err := r.appendBody(d.body[:0], flags, d)
+	if err != nil {
+		return dst, err
+	}
+	if d.body = body; cap(body) > 1<<16 {
+		d.body = nil
+	}
+	for _, used := range [...][]uint32{d.usedAnnotations, d.usedStrings} {
+		dst = binary.AppendUvarint(dst, uint64(len(used)))
+		for _, n := range used {
+			dst = binary.AppendUvarint(dst, uint64(n))
+		}
+	}
+	return append(dst, body...), nil
+}
+
+// appendBody appends what follows the words.
+func (r *Row) appendBody(dst []byte, flags uint64, dictionary *Dictionary) ([]byte, error) {
+	words := wordTable{dictionary: dictionary}
 	dst = binary.AppendVarint(dst, int64(r.Revision))
 	dst = binary.AppendVarint(dst, r.Changed)
 	dst = binary.AppendVarint(dst, r.Start)
@@ -142,8 +189,23 @@ func (r *Row) AppendBinary(dst []byte) ([]byte, error) {
 	dst = binary.AppendUvarint(dst, uint64(len(r.Annotations)))
 	for i := range r.Annotations {
 		a := &r.Annotations[i]
+		if dictionary != nil {
+			n, ok := dictionary.annotationOf(a)
+			if !ok {
+				dictionary.numbers = append(dictionary.numbers, 0)
+			} else {
+				dictionary.numbers = append(dictionary.numbers, n+1)
+				dictionary.usedAnnotations = append(dictionary.usedAnnotations, n)
+				dst = append(dst, refAnnotation)
+				continue
+			}
+		}
 		dst = words.append(dst, a.Key)
-		dst = append(dst, byte(a.Type))
+		if a.Attribute {
+			dst = append(dst, byte(a.Type)|annotationAttribute)
+		} else {
+			dst = append(dst, byte(a.Type))
+		}
 		switch a.Type {
 		case segment.TypeString:
 			dst = words.append(dst, a.String)
@@ -220,26 +282,38 @@ func entryHead(flags Flags, hasDuration bool, status int, annotations []int) byt
 // appendEntry appends what segments and calls have in common; end is relative
 // to the start of the row.
 func appendEntry(dst []byte, flags Flags, end int64, hasDuration bool, duration float64, status int, annotations []int) []byte {
+	if hasDuration {
+		dst = appendDecimal(dst, duration)
+	}
 	if flags&FlagInProgress == 0 {
-		if end%1000 == 0 {
-			end /= 1000
+		// What is left is small when the entry began soon after the row. Times of today
+		// have no digits below 100 ns: they were seconds in a float64.
+		if end -= nanosOf(hasDuration, duration); end%100 == 0 {
+			end /= 100
 			dst = binary.AppendUvarint(dst, (uint64(end)<<1^uint64(end>>63))<<1)
 		} else {
 			dst = append(dst, 1)
 			dst = binary.AppendVarint(dst, end)
 		}
 	}
-	if hasDuration {
-		dst = appendDecimal(dst, duration)
-	}
 	if status != 0 || len(annotations) > 0 {
 		dst = binary.AppendVarint(dst, int64(status))
 		dst = binary.AppendUvarint(dst, uint64(len(annotations)))
+		last := 0
 		for _, i := range annotations {
-			dst = binary.AppendUvarint(dst, uint64(i))
+			dst = binary.AppendVarint(dst, int64(i-last))
+			last = i
 		}
 	}
 	return dst
+}
+
+// nanosOf returns about the nanoseconds of a duration, always the same for the same.
+func nanosOf(has bool, duration float64) int64 {
+	if !has || !(math.Abs(duration) < 1<<32) {
+		return 0
+	}
+	return int64(math.Round(duration*1e6)) * 1000
 }
 
 func (w *wordTable) appendCauses(dst []byte, causes []RootCause) []byte {
@@ -306,13 +380,23 @@ func appendDecimal(dst []byte, f float64) []byte {
 	return binary.LittleEndian.AppendUint64(append(dst, 1), math.Float64bits(f))
 }
 
+// Lowest bits of the number that a string begins with: its bytes follow, it is one of those that
+// came already, or one of the dictionary. An annotation may begin with a number that says it
+// is one of the dictionary.
+const (
+	refEarlier    = 1
+	refWord       = 2
+	refAnnotation = 3
+)
+
 // wordTable knows the strings that an encoded row has already. The first ones
 // are in an array, which stays on the stack.
 type wordTable struct {
-	n     int
-	first [32]string
-	more  []string
-	known map[string]int // number of what is in more, of encoders
+	dictionary *Dictionary
+	n          int
+	first      [32]string
+	more       []string
+	known      map[string]int // number of what is in more, of encoders
 }
 
 func (w *wordTable) add(s string) {
@@ -329,14 +413,24 @@ func (w *wordTable) append(dst []byte, s string) []byte {
 	if s == "" {
 		return append(dst, 0)
 	}
+	if w.dictionary != nil {
+		if n, ok := w.dictionary.numberOf(s); ok {
+			i := slices.Index(w.dictionary.usedStrings, n)
+			if i < 0 {
+				i = len(w.dictionary.usedStrings)
+				w.dictionary.usedStrings = append(w.dictionary.usedStrings, n)
+			}
+			return binary.AppendUvarint(dst, uint64(i)<<2|refWord)
+		}
+	}
 	for i := range min(w.n, len(w.first)) {
 		if w.first[i] == s {
-			return binary.AppendUvarint(dst, uint64(i)<<1|1)
+			return binary.AppendUvarint(dst, uint64(i)<<2|refEarlier)
 		}
 	}
 	if w.n >= len(w.first) {
 		if i, ok := w.known[s]; ok {
-			return binary.AppendUvarint(dst, uint64(i)<<1|1)
+			return binary.AppendUvarint(dst, uint64(i)<<2|refEarlier)
 		}
 		if w.known == nil {
 			w.known = make(map[string]int)
@@ -344,7 +438,7 @@ func (w *wordTable) append(dst []byte, s string) []byte {
 		w.known[s] = w.n
 	}
 	w.add(s)
-	dst = binary.AppendUvarint(dst, uint64(len(s))<<1)
+	dst = binary.AppendUvarint(dst, uint64(len(s))<<2)
 	return append(dst, s...)
 }
 
@@ -385,11 +479,15 @@ func (r *Row) Clone() *Row {
 // UnmarshalBinary decodes what AppendBinary wrote. Strings of the row are copies.
 // It returns an error matching ErrRow when data is no encoded row; r is then
 // not changed.
-func (r *Row) UnmarshalBinary(data []byte) error {
+func (r *Row) UnmarshalBinary(data []byte) error { return r.UnmarshalWith(data, nil) }
+
+// UnmarshalWith decodes what AppendWith wrote, given a dictionary with the words that it had.
+func (r *Row) UnmarshalWith(data []byte, dictionary *Dictionary) error {
 	var (
 		row Row
 		d   rowDecoder
 	)
+	d.use(dictionary)
 	if err := d.decode(&row, data, string(data)); err != nil {
 		return err
 	}
@@ -408,11 +506,15 @@ type RowReader struct {
 // Read decodes what Row.AppendBinary wrote. The row is the reader's and good until
 // the next call; data is not needed any more. Empty lists may be nil or not. The
 // error is that of Row.UnmarshalBinary.
-func (r *RowReader) Read(data []byte) (*Row, error) {
+func (r *RowReader) Read(data []byte) (*Row, error) { return r.ReadWith(data, nil) }
+
+// ReadWith is Read of what Row.AppendWith wrote, given a dictionary with the words that it had.
+func (r *RowReader) ReadWith(data []byte, dictionary *Dictionary) (*Row, error) {
 	if len(data) > 64<<10 { // no reason to hold much for all that follow
 		row := new(Row)
-		return row, row.UnmarshalBinary(data)
+		return row, row.UnmarshalWith(data, dictionary)
 	}
+	r.d.use(dictionary)
 	r.buf = append(r.buf[:0], data...)
 	if err := r.d.decode(&r.row, r.buf, unsafe.String(unsafe.SliceData(r.buf), len(r.buf))); err != nil {
 		return nil, err
@@ -428,8 +530,19 @@ type rowDecoder struct {
 	at    int
 	bad   bool
 	words wordTable // strings that came already
-	ints  []int     // room for indexes of annotations; of a reader, all that there is
-	free  []int     // what of ints is not used yet
+	// Of the dictionary, the row has these words: annotations in the order of the row, from
+	// which they are taken, and strings.
+	dictionary         []word
+	annotations, texts []uint32
+	numbers            []uint32 // what these refer to
+	ints               []int    // room for indexes of annotations; of a reader, all that there is
+	free               []int    // what of ints is not used yet
+}
+
+func (d *rowDecoder) use(dictionary *Dictionary) {
+	if d.dictionary = nil; dictionary != nil {
+		d.dictionary = *dictionary.words.Load()
+	}
 }
 
 // decode fills row, whose lists it uses again as far as they have room. Where it
@@ -455,9 +568,13 @@ func (d *rowDecoder) decode(row *Row, data []byte, text string) error {
 	row.OrphanOnly = flags&flagOrphanOnly != 0
 	row.InProgress = flags&flagInProgress != 0
 	row.Cut = flags&flagCut != 0
+	row.Documents = flags&flagDocuments != 0
+	row.Orphans = flags&flagOrphans != 0
+	row.Failed = flags&flagFailed != 0
 
 	row.FirstSeq = d.uvarint()
 	row.LastSeq = row.FirstSeq + d.uvarint()
+	d.wordNumbers()
 	row.Revision = int(d.varint())
 	row.Changed = d.varint()
 	row.Start = d.varint()
@@ -491,7 +608,7 @@ func (d *rowDecoder) decode(row *Row, data []byte, text string) error {
 	for i := range row.Services {
 		row.Services[i] = d.service()
 	}
-	row.Annotations = resize(row.Annotations, d.count(3))
+	row.Annotations = resize(row.Annotations, d.count(1))
 	for i := range row.Annotations {
 		d.annotation(&row.Annotations[i])
 	}
@@ -529,10 +646,38 @@ func (d *rowDecoder) decode(row *Row, data []byte, text string) error {
 	if d.bad {
 		return fmt.Errorf("%w: damaged or cut off at byte %d of %d", ErrRow, d.at, len(data))
 	}
+	if len(d.annotations) > 0 {
+		return fmt.Errorf("%w: %d words too many", ErrRow, len(d.annotations))
+	}
 	if d.at != len(data) {
 		return fmt.Errorf("%w: %d bytes too many", ErrRow, len(data)-d.at)
 	}
 	return nil
+}
+
+// wordNumbers reads which words of the dictionary the row has.
+func (d *rowDecoder) wordNumbers() {
+	d.numbers = d.numbers[:0]
+	annotations := 0
+	for _, strings := range [...]bool{false, true} {
+		n := d.count(1)
+		if !strings {
+			annotations = n
+		}
+		for range n {
+			k := d.uvarint()
+			if k >= uint64(len(d.dictionary)) || strings != (d.dictionary[k].annotation.Type == segment.TypeAbsent) {
+				d.bad = true
+				break
+			}
+			d.numbers = append(d.numbers, uint32(k))
+		}
+	}
+	if d.bad {
+		d.numbers = d.numbers[:0]
+		annotations = 0
+	}
+	d.annotations, d.texts = d.numbers[:annotations], d.numbers[annotations:]
 }
 
 // resize returns a list of n elements that may still be anything, in list's
@@ -624,13 +769,24 @@ func (d *rowDecoder) index(n int) int {
 	return int(i)
 }
 
-func (d *rowDecoder) string() string {
-	v := d.uvarint()
-	n := v >> 1
+func (d *rowDecoder) string() string { return d.stringOf(d.uvarint()) }
+
+// stringOf reads a string that begins with v.
+func (d *rowDecoder) stringOf(v uint64) string {
+	n := v >> 2
 	switch {
 	case v == 0:
 		return ""
-	case v&1 == 0:
+	case v&3 == refWord:
+		if n < uint64(len(d.texts)) {
+			return d.dictionary[d.texts[n]].text
+		}
+		d.bad = true
+		return ""
+	case v&3 == refAnnotation:
+		d.bad = true
+		return ""
+	case v&3 == 0:
 		if n > uint64(len(d.data)-d.at) {
 			d.bad = true
 			return ""
@@ -669,7 +825,18 @@ func (d *rowDecoder) bool() bool {
 }
 
 func (d *rowDecoder) annotation(a *Annotation) {
-	*a = Annotation{Key: d.string(), Type: segment.Type(d.byte())}
+	v := d.uvarint()
+	if v&3 == refAnnotation {
+		if v == refAnnotation && len(d.annotations) > 0 {
+			*a = d.dictionary[d.annotations[0]].annotation
+			d.annotations = d.annotations[1:]
+			return
+		}
+		d.bad = true
+	}
+	*a = Annotation{Key: d.stringOf(v)}
+	typ := d.byte()
+	a.Type, a.Attribute = segment.Type(typ&^annotationAttribute), typ&annotationAttribute != 0
 	switch a.Type {
 	case segment.TypeString:
 		a.String = d.string()
@@ -684,18 +851,19 @@ func (d *rowDecoder) annotation(a *Annotation) {
 
 // times reads the end and the duration of an entry with that first byte.
 func (d *rowDecoder) times(head byte, start int64) (end int64, duration float64) {
+	if head&entryDuration != 0 {
+		duration = d.decimal()
+	}
 	if Flags(head)&FlagInProgress == 0 {
+		end = start + nanosOf(head&entryDuration != 0, duration) // wraps around, as encoding does
 		switch v := d.uvarint(); {
 		case v&1 == 0:
-			end = start + unzigzag(v>>1)*1000 // wraps around, as encoding does
+			end += unzigzag(v>>1) * 100
 		case v == 1:
-			end = start + d.varint()
+			end += d.varint()
 		default:
 			d.bad = true
 		}
-	}
-	if head&entryDuration != 0 {
-		duration = d.decimal()
 	}
 	return end, duration
 }
@@ -713,8 +881,12 @@ func (d *rowDecoder) details(annotations int) (status int, list []int) {
 		d.free = d.ints
 	}
 	list, d.free = d.free[:n:n], d.free[n:]
+	last := int64(0)
 	for i := range list {
-		list[i] = d.index(annotations)
+		if last += d.varint(); uint64(last) >= uint64(annotations) {
+			d.bad, last = true, 0
+		}
+		list[i] = int(last)
 	}
 	return status, list
 }

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"cmp"
+	"hash/maphash"
 	"math"
 	"slices"
 	"strconv"
@@ -60,6 +61,9 @@ type rowMaker struct {
 	// pairs say what has which annotation: the index of the segment, or that of the
 	// call behind all segments, in the upper half, the annotation's in the lower.
 	pairs   []uint64
+	values  annotationSet
+	order   []int // scratch space
+	ranks   []int
 	indexes []int // room for the annotations of entries
 	given   int   // how many pairs were given to entries
 	squeeze int   // length of pairs at which repetitions are taken out
@@ -85,6 +89,7 @@ func (t *Trace) row(full bool) *Row {
 		Partial:    t.partial,
 		OrphanOnly: len(t.Segments) == 0,
 		Entities:   len(t.visible) + len(t.hidden),
+		Orphans:    len(t.hidden) > 0,
 	}}
 	m := rowMakers.Get().(*rowMaker)
 	m.Trace, m.r, m.full, m.root = t, room, full, t.root()
@@ -99,7 +104,8 @@ func (t *Trace) row(full bool) *Row {
 	m.calls()
 	m.causes()
 	m.Trace, m.r, m.root, m.indexes = nil, nil, nil, nil
-	if cap(m.nodes)+cap(m.pairs) <= 4096 {
+	m.values.reset(0)
+	if cap(m.nodes)+cap(m.pairs)+cap(m.values.slots) <= 4096 {
 		rowMakers.Put(m)
 	}
 	return &room.Row
@@ -256,21 +262,27 @@ func (m *rowMaker) services() {
 // texts fills the lists that are gathered from segments and subsegments.
 func (m *rowMaker) texts() {
 	r := m.r
-	annotations := bounded[Annotation]{limit: m.limit(maxAnnotationsSize)}
+	annotations := &m.values
+	annotations.reset(m.limit(maxAnnotationsSize))
+	attributes := false // something has values beside annotations
+	strangers := false  // a span came from a service that is not named as its segment
+	note := func(of int, a *Annotation) {
+		a.String = m.text(a.String, maxAnnotation)
+		if i := annotations.add(a); i >= 0 {
+			m.pair(of, i)
+		} else {
+			r.Cut = true
+		}
+	}
+	var value Annotation
 	add := func(of int, key string, v segment.Raw) {
 		if len(key) > maxKey && !m.full {
 			r.Cut = true
 			return
 		}
-		a, ok := annotation(key, v)
-		if !ok {
-			return
-		}
-		a.String = m.text(a.String, maxAnnotation)
-		if i := annotations.add(a, len(a.Key)+len(a.String)+8); i >= 0 {
-			m.pair(of, i)
-		} else {
-			r.Cut = true
+		var ok bool
+		if value, ok = annotation(key, v); ok {
+			note(of, &value)
 		}
 	}
 	users := bounded[string]{list: r.users[:0], limit: m.limit(maxTextsSize)}
@@ -287,11 +299,18 @@ func (m *rowMaker) texts() {
 		s := e.Segment
 		m.fault = m.fault || s.Fault.True()
 		m.err = m.err || s.Error.True()
+		isSpan := s.Attributes != nil || s.SpanService != ""
+		r.Documents = r.Documents || !isSpan
+		r.Failed = r.Failed || failed(s, isSpan)
+		attributes = attributes || s.Attributes != nil || s.Links != nil
 		if s.Annotations != nil {
 			s.Annotations.Members(func(key string, v segment.Raw) bool {
 				add(int(e.segment.at), key, v)
 				return true
 			})
+		}
+		if s.SpanService != "" && s.SpanService != e.segment.Segment.Name {
+			attributes, strangers = true, true
 		}
 		if s.Kind != segment.KindSegment {
 			continue
@@ -324,9 +343,55 @@ func (m *rowMaker) texts() {
 			return true
 		})
 	}
+	if attributes {
+		// They come behind the annotations, for which the room is kept in the first place.
+		first := len(annotations.list)
+		for _, e := range m.visible {
+			if e.Segment.Attributes != nil {
+				e.Segment.Attributes.Each(func(a *segment.Attribute) {
+					if len(a.Name) > maxKey && !m.full {
+						r.Cut = true
+						return
+					}
+					value = Annotation{Key: a.Name, Type: a.Type, String: a.Text, Number: a.Number, Bool: a.Bool}
+					note(int(e.segment.at), &value)
+				})
+			}
+			if s := e.Segment; strangers && s.SpanService != "" && s.SpanService != e.segment.Segment.Name {
+				value = Annotation{Key: KeyService, Type: segment.TypeString, String: s.SpanService}
+				note(int(e.segment.at), &value)
+			}
+			if e.Segment.Links != nil {
+				e.Segment.Links.Elements(func(link segment.Raw) bool {
+					if id := link.Get("trace_id"); id.Type() == segment.TypeString {
+						add(int(e.segment.at), LinkKey, id)
+					}
+					return true
+				})
+			}
+		}
+		for i := range annotations.list[first:] {
+			annotations.list[first+i].Attribute = true
+		}
+	}
 	m.sortAnnotations(annotations.list)
 	r.Users, r.ResourceARNs = orNil(users.list), orNil(arns.list)
 	r.InstanceIDs, r.Zones = orNil(instances.list), orNil(zones.list)
+}
+
+// KeyService is the attribute that names the service of a span.
+const KeyService = "service.name"
+
+// failed reports whether a segment or subsegment says that something went wrong.
+func failed(s *segment.Segment, isSpan bool) bool {
+	if s.Error.True() || s.Fault.True() || s.Throttle.True() {
+		return true
+	}
+	if isSpan || s.HTTP == nil {
+		return s.Cause != nil
+	}
+	status := statusOf(s.HTTP.Get("response"))
+	return s.Cause != nil || status >= 400 && status < 600
 }
 
 // pair notes that a segment or call has an annotation. Subsegments by the
@@ -352,41 +417,15 @@ func (m *rowMaker) sortAnnotations(list []Annotation) {
 	if len(list) == 0 {
 		return
 	}
-	m.r.Annotations = list
-	var room [16]int
-	order := room[:0] // order[i] is the index before sorting of what is i-th now
+	m.order, m.ranks = resize(m.order, len(list)), resize(m.ranks, len(list))
+	order, rank := m.order, m.ranks
 	for i := range list {
-		order = append(order, i)
+		order[i] = i // before sorting, of what is i-th now
 	}
-	if len(list) <= len(room) {
-		moved := false
-		for i := 1; i < len(order); i++ {
-			for j := i; j > 0 && compareAnnotations(&list[order[j]], &list[order[j-1]]) < 0; j-- {
-				order[j], order[j-1] = order[j-1], order[j]
-				moved = true
-			}
-		}
-		if moved {
-			var sorted [len(room)]Annotation
-			for i, k := range order {
-				sorted[i] = list[k]
-			}
-			copy(list, sorted[:len(list)])
-		}
-	} else {
-		slices.SortFunc(order, func(x, y int) int { return compareAnnotations(&list[x], &list[y]) })
-		sorted := make([]Annotation, len(list))
-		for i, k := range order {
-			sorted[i] = list[k]
-		}
-		m.r.Annotations = sorted
-	}
-	var ranks [len(room)]int
-	rank := ranks[:]
-	if len(list) > len(ranks) {
-		rank = make([]int, len(list))
-	}
+	slices.SortFunc(order, func(x, y int) int { return compareAnnotations(&list[x], &list[y]) })
+	m.r.Annotations = make([]Annotation, len(list))
 	for i, k := range order {
+		m.r.Annotations[i] = list[k]
 		rank[k] = i
 	}
 	for i, p := range m.pairs {
@@ -566,6 +605,56 @@ func annotation(key string, v segment.Raw) (Annotation, bool) {
 		a.Bool, ok = v.Bool()
 	}
 	return a, ok
+}
+
+// annotationSet is a list of annotations without repetitions that takes no more than limit
+// bytes. They keep the order in which they were added; what does not fit is left out.
+type annotationSet struct {
+	list  []Annotation
+	limit int
+	slots []int32 // by hash, the index in list, from 1; a power of two, at least twice as many
+}
+
+var hashSeed = maphash.MakeSeed()
+
+func (s *annotationSet) reset(limit int) {
+	clear(s.list)
+	clear(s.slots)
+	s.list, s.limit = s.list[:0], limit
+}
+
+// add adds a and returns its index, -1 when it does not fit.
+func (s *annotationSet) add(a *Annotation) int {
+	if 2*(len(s.list)+1) > len(s.slots) {
+		s.slots = make([]int32, max(128, 2*len(s.slots)))
+		for i := range s.list {
+			s.slots[s.slot(&s.list[i])] = int32(i + 1)
+		}
+	}
+	at := s.slot(a)
+	if i := s.slots[at]; i > 0 {
+		return int(i - 1)
+	}
+	size := len(a.Key) + len(a.String) + 8
+	if size > s.limit {
+		return -1
+	}
+	s.limit -= size
+	s.list = append(s.list, *a)
+	s.slots[at] = int32(len(s.list))
+	return len(s.list) - 1
+}
+
+// slot returns where a is, or where it would be.
+func (s *annotationSet) slot(a *Annotation) uint64 {
+	h := maphash.String(hashSeed, a.Key) + 3*maphash.String(hashSeed, a.String) + 5*math.Float64bits(a.Number)*0x9e3779b97f4a7c15
+	last := uint64(len(s.slots) - 1)
+	for at := (h ^ h>>32) & last; ; at = (at + 1) & last {
+		i := s.slots[at]
+		if i == 0 || s.list[i-1] == *a {
+			return at
+		}
+	}
 }
 
 func compareAnnotations(x, y *Annotation) int {

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -17,6 +18,21 @@ type Term uint64
 // Need says which terms every match has: of each clause at least one. A nil Need
 // asks for nothing.
 type Need [][]Term
+
+// Allows reports whether the row may be one that is needed: one with Cut always may.
+// It needs room for the terms of the row, which it uses again.
+func (n Need) Allows(r *Row, room *[]Term) bool {
+	if len(n) == 0 || r.Cut {
+		return true
+	}
+	*room = r.AppendTerms((*room)[:0])
+	for _, clause := range n {
+		if !slices.ContainsFunc(*room, func(t Term) bool { return slices.Contains(clause, t) }) {
+			return false
+		}
+	}
+	return true
+}
 
 // Kinds of terms. Terms may be kept on disk, so that a kind keeps its number.
 const (
@@ -113,6 +129,9 @@ const (
 	MarkFaultCause // there is a root cause of that kind
 	MarkErrorCause
 	MarkResponseTimeCause
+	MarkDocuments
+	MarkOrphans
+	MarkFailed
 )
 
 // TermMark is had by rows with that mark.
@@ -144,7 +163,14 @@ func AliasKey(key string) string {
 // AppendTerms appends the terms that the row has. Some may come twice. Of a row
 // with Cut set terms are missing, so that none can be concluded from: it has to
 // be looked at whatever is asked.
-func (r *Row) AppendTerms(dst []Term) []Term {
+func (r *Row) AppendTerms(dst []Term) []Term { return r.appendTerms(dst, nil) }
+
+// AppendTermsWith is AppendTerms for the row that was encoded last with a dictionary, for less.
+func (r *Row) AppendTermsWith(dst []Term, dictionary *Dictionary) []Term {
+	return r.appendTerms(dst, dictionary)
+}
+
+func (r *Row) appendTerms(dst []Term, dictionary *Dictionary) []Term {
 	for i := range r.Services {
 		s := &r.Services[i]
 		var name, typ, account bool // given already
@@ -179,14 +205,33 @@ func (r *Row) AppendTerms(dst []Term) []Term {
 			dst = append(dst, TermEdge(r.Services[c.From].Name, r.Services[c.To].Name))
 		}
 	}
-	var alias string // of the key before, "" when it has none
+	var key, alias string // the alias of that key, "" when it has none
 	for i := range r.Annotations {
 		a := &r.Annotations[i]
-		if i == 0 || r.Annotations[i-1].Key != a.Key {
-			dst = append(dst, TermKey(a.Key))
-			if alias = AliasKey(a.Key); alias == a.Key {
+		first := i == 0 || r.Annotations[i-1].Key != a.Key
+		if dictionary != nil && dictionary.numbers[i] > 0 {
+			t := dictionary.termsOf(dictionary.numbers[i] - 1)
+			dst = append(dst, t.value)
+			if t.hasAlias {
+				dst = append(dst, t.aliasOfValue)
+			}
+			if first {
+				dst = append(dst, t.key)
+			}
+			if first && t.hasAlias {
+				dst = append(dst, t.aliasKey)
+			}
+			continue
+		}
+		if a.Key != key {
+			key = a.Key
+			if alias = AliasKey(key); alias == key {
 				alias = ""
-			} else {
+			}
+		}
+		if first {
+			dst = append(dst, TermKey(a.Key))
+			if alias != "" {
 				dst = append(dst, TermKey(alias))
 			}
 		}
@@ -232,6 +277,9 @@ func (r *Row) AppendTerms(dst []Term) []Term {
 		{len(r.FaultCauses) > 0, MarkFaultCause},
 		{len(r.ErrorCauses) > 0, MarkErrorCause},
 		{len(r.ResponseTimeCauses) > 0, MarkResponseTimeCause},
+		{r.Documents, MarkDocuments},
+		{r.Orphans, MarkOrphans},
+		{r.Failed, MarkFailed},
 	} {
 		if m.on {
 			dst = append(dst, TermMark(m.mark))

@@ -35,6 +35,7 @@ func TestTerms(t *testing.T) {
 		TermUser("ada"), TermARN("arn:x"), TermInstance("i-1"), TermZone("z1"),
 		TermMark(MarkError), TermMark(MarkPartial), TermMark(MarkInferred), TermMark(MarkInProgress),
 		TermMark(MarkAnyError), TermMark(MarkAnyFault), TermMark(MarkAnyThrottle), TermMark(MarkFaultCause), TermMark(MarkErrorCause),
+		TermMark(MarkDocuments), TermMark(MarkFailed),
 	}
 	slices.Sort(want)
 	if len(slices.Compact(slices.Clone(want))) != len(want) {

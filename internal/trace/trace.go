@@ -98,6 +98,33 @@ func between(start, end float64) (float64, bool) {
 	return d, true
 }
 
+// Each calls fn for the version in force of every segment and subsegment that was
+// reported, those above others before these: first segments with what belongs to
+// them, then orphans. owner is the segment that e belongs to, or the top of its
+// tree of orphans; parent, when hasParent, is the id of what e hangs under, whether
+// that is in the trace or not.
+func (t *Trace) Each(fn func(e, owner *Entity, parent segment.SegmentID, hasParent bool)) {
+	var walk func(e, owner *Entity)
+	walk = func(e, owner *Entity) {
+		switch {
+		case e.Parent != nil:
+			fn(e, owner, e.Parent.Segment.ID, true)
+		case e.Segment.Kind == segment.KindNested: // the top of a loop
+			fn(e, owner, e.holder, true)
+		default:
+			fn(e, owner, e.Segment.ParentID, e.Segment.HasParent)
+		}
+		for _, child := range e.Children {
+			walk(child, owner)
+		}
+	}
+	for _, list := range [...][]*Entity{t.Segments, t.Orphans} {
+		for _, e := range list {
+			walk(e, e)
+		}
+	}
+}
+
 // Documents returns the trace as the X-Ray service gives it back: each reported
 // segment with its attached subsegments, then the inferred ones. withOrphans
 // adds the orphans, each as an independent subsegment document, which AWS hides.

@@ -34,13 +34,14 @@ type Format uint8
 
 const (
 	FormatXRay Format = 0 // an X-Ray segment document, JSON
-	FormatOTLP Format = 1 // reserved: an OTLP span
+	FormatOTLP Format = 1 // an OTLP span, protobuf; see package otlp
 )
 
 // Record is one document to be stored.
 type Record struct {
 	Format   Format
 	Data     []byte           // the document as it came
+	Source   []byte           // what a span shares with others of its batch; records may share the slice
 	Segment  *segment.Segment // Data, parsed; it may refer to Data
 	Received int64            // receipt, unix milliseconds; an import gives a past time
 }
@@ -52,12 +53,15 @@ type Stored struct {
 	Received int64 // unix milliseconds
 	Format   Format
 	Data     []byte // the caller's own copy
+	Source   []byte // of a span; the caller's own copy too
+	// Reader reads spans as segments: by the mapping that the store was opened with.
+	Reader *SpanReader
 }
 
 // Writer stores documents.
 type Writer interface {
 	// Write stores the records as one put and returns when they are durable. It
-	// takes over the memory of records: neither side changes Data or Segment
+	// takes over the memory of records: neither side changes Data, Source or Segment
 	// afterwards. All or none of the records are stored by an error matching
 	// ErrOverloaded, ErrNoSpace, ErrUnavailable or ErrClosed: none. When ctx ends
 	// early, Write returns its error and the records may still be stored.
@@ -103,9 +107,10 @@ type Scan struct {
 	// leave out rows that lack it and gives all that have it; it gives rows that
 	// lack it too, and always those with Cut set: the caller decides.
 	Need trace.Need
-	// Glance, when not nil, may be asked about a row as trace.Row.AppendBinary
-	// writes it, unless the row has Cut set; what it says no to is left out.
-	// It saves decoding. The bytes are the store's.
+	// Glance, when not nil, may be asked about a row, unless the row has Cut set; what it
+	// says no to is left out. It is given bytes that begin as trace.Row.AppendBinary writes
+	// the row, up to where trace.ReadRowHead reads, and that have every text of the row
+	// somewhere. It saves decoding. The bytes are the store's.
 	Glance func(encoded []byte) bool
 	// Skipped, when not nil, is told of the rows of the window that were left out
 	// for Need or Glance, before fn gets the next row behind them: how many, without those
@@ -152,10 +157,14 @@ type Group struct {
 // GraphReader reads the service graph.
 type GraphReader interface {
 	// Graph returns the sum of all observations received in [start, end), unix
-	// seconds, of the given groups.
-	Graph(ctx context.Context, of []GroupRef, start, end int64) (servicegraph.Cells, error)
+	// seconds, of the given groups. Of a graph with more than most nodes, or three
+	// times as many edges, it returns the busiest of them, with all that was
+	// observed of these, and cut; most of 0 is any number.
+	Graph(ctx context.Context, of []GroupRef, start, end int64, most int) (cells servicegraph.Cells, cut bool, err error)
 	// Minutes calls fn for every minute with observations whose stamp, the minute's
 	// end in unix seconds, lies in [start, end), newest first, until fn returns false.
+	// The cells of a minute may come in pieces, one after the other, and what was observed of
+	// a node or edge may be divided among them.
 	Minutes(ctx context.Context, of []GroupRef, start, end int64, fn func(stamp int64, cells servicegraph.Cells) bool) error
 }
 
@@ -195,17 +204,65 @@ type DeadLetters interface {
 	DeadLetters(ctx context.Context, before uint64, limit int) ([]DeadLetter, error)
 }
 
+// DocumentOverhead is what a document counts in Stats.TailBytes besides its text.
+const DocumentOverhead = 512
+
 // Stats describes a store for metrics, pages and tests.
 type Stats struct {
 	Documents   uint64 // accepted and still kept, about
 	LastSeq     uint64
 	RolledSeq   uint64 // views hold everything up to here
-	TailBytes   int64  // documents waiting for the views
+	TailBytes   int64  // documents waiting to be stored or for the views, each with DocumentOverhead
+	TailLimit   int64  // of TailBytes, beyond it Write answers ErrOverloaded; 0: there is none
 	DiskBytes   int64
 	FreeBytes   int64 // on the volume of the folder
 	Parts       int
 	OldestPart  int64  // unix milliseconds of the oldest kept arrival, 0 when empty
 	Unavailable string // why writes are refused at the moment, "" when they are not
+}
+
+// The kinds of what a store keeps.
+const (
+	KindDocuments = "documents" // as they came, compressed
+	KindTraces    = "traces"    // which documents a trace has
+	KindRows      = "rows"      // a summary of each trace
+	KindTimes     = "times"     // traces by change and by end
+	KindTerms     = "terms"     // what searches pass over rows by
+	KindGraph     = "graph"     // the service graph, counted by time
+	KindLetters   = "letters"   // dead letters
+	KindLog       = "log"       // what is durable and not in its place yet
+	KindReserve   = "reserve"   // set aside for the moment when the disk is full
+)
+
+// KindSize is how much room one kind takes.
+type KindSize struct {
+	Kind  string
+	Bytes int64
+}
+
+// PartSize tells of a run of arrivals, which is removed as one.
+type PartSize struct {
+	Began     int64 // unix milliseconds
+	Documents uint64
+	Traces    uint64 // that began in it, about
+	Bytes     int64  // of their documents and where to find them
+}
+
+// Inspection tells what a store keeps and does, beyond Stats.
+type Inspection struct {
+	Kinds        []KindSize // about; what is being removed or merged is in none of them
+	Parts        []PartSize // oldest first
+	Newest       int64      // unix milliseconds of the latest change that the views hold, 0 when empty
+	MinFreeBytes int64      // writes are refused while less is free
+
+	MemoryBytes, CacheBytes int64
+	Compacting              int64 // compactions under way
+	CompactionDebt          int64 // bytes that compactions have yet to go through, about
+}
+
+// Inspector is a Store that can be looked into. An answer may be some seconds old.
+type Inspector interface {
+	Inspect(ctx context.Context) (Inspection, error)
 }
 
 // Store is a store of trace documents. All methods may be called from many goroutines.

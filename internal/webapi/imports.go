@@ -100,11 +100,10 @@ func (im *importing) body(r *http.Request) error {
 		return err
 	}
 	defer body.Free()
-	docs, err := xrayapi.SegmentDocuments(body.Data, maxImportDocuments)
+	docs, err := xrayapi.TakeDocuments(body, maxImportDocuments)
 	if err != nil {
 		return err
 	}
-	body.Free()
 	return im.put(docs, nil)
 }
 

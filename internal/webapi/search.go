@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/roentgen-io/roentgen/internal/filterexpr"
+	"github.com/roentgen-io/roentgen/internal/keys"
 	"github.com/roentgen-io/roentgen/internal/query"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/xrayapi"
@@ -38,16 +39,24 @@ const (
 	maxStreams = 64
 )
 
-// tail answers GET /api/tail?filter=&orphans= for as long as the client listens,
+// tail answers GET /api/tail?filter=&orphans=&shape= for as long as the client listens,
 // one JSON object a line: the summary of a trace that changed and matches, in
 // the form of /api/traces, or {"Missed":n}, the number of changed traces that
 // could not be looked at because too many change. Empty lines come every 10 s
 // while there is nothing to tell. With Accept: text/event-stream the same objects come
 // as server-sent events.
 func (h *handler) tail(w http.ResponseWriter, r *http.Request) error {
-	q, err := parameters(r, "filter", "orphans")
+	q, err := parameters(r, "filter", "orphans", "shape")
 	if err != nil {
 		return err
+	}
+	shape, err := boolParameter(q, "shape")
+	if err != nil {
+		return err
+	}
+	own := xrayapi.Own
+	if shape {
+		own = xrayapi.OwnWithShape
 	}
 	orphans, err := boolParameter(q, "orphans")
 	if err != nil {
@@ -75,6 +84,9 @@ func (h *handler) tail(w http.ResponseWriter, r *http.Request) error {
 		defer context.AfterFunc(h.cfg.Stopping, cancel)()
 	}
 	err = h.cfg.Query.Follow(ctx, f, orphans, keepAlive, func(row *trace.Row, missed int) error {
+		if !keys.Holds(ctx) {
+			return errNoLongerAdmitted
+		}
 		if missed > 0 {
 			if err := out.send(append(strconv.AppendInt([]byte(`{"Missed":`), int64(missed), 10), '}')); err != nil {
 				return err
@@ -86,13 +98,16 @@ func (h *handler) tail(w http.ResponseWriter, r *http.Request) error {
 			}
 			return out.send(nil)
 		}
-		return out.send(xrayapi.AppendSummary(nil, row))
+		return out.send(xrayapi.AppendSummary(nil, row, own))
 	})
 	if ctx.Err() == nil {
 		h.cfg.Logger.Debug("stream ended", "peer", r.RemoteAddr, "err", err)
 	}
 	return http.ErrAbortHandler // the answer has begun: the end of the connection is its end
 }
+
+// errNoLongerAdmitted ends a stream whose key was revoked, or whose session ended.
+var errNoLongerAdmitted = errors.New("whoever asked may no longer")
 
 // stream writes objects to a client as they come.
 type stream struct {

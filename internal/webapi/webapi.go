@@ -1,13 +1,33 @@
 // Package webapi serves Roentgen's own endpoints, for the page and the command
 // line: what the X-Ray API hides or cannot do.
 //
-//	GET  /api/traces/{id}     one trace, orphan subsegments included
+//	GET  /api/traces/{id}     one trace, orphan subsegments included; ?format=otlp: as OpenTelemetry spans
+//	GET  /api/traces/{id}/columns       what a picture of a trace is drawn from, compact
+//	GET  /api/traces/{id}/entries/{id}  one segment or subsegment
+//	GET  /api/traces/{id}/events        exceptions and events of spans, with their times
+//	GET  /api/traces/{id}/find          which entries hold a text
 //	GET  /api/traces          summaries of a window, orphan-only traces included
+//	GET  /api/counts          the traces of a window by time, duration and values
 //	GET  /api/dead-letters    refused documents, newest first
 //	GET  /api/tail            traces as they change, for as long as the client listens
 //	POST /api/explain         how a filter expression is understood, and decides on a trace
 //	GET  /api/complete        what may follow in a filter expression, with counts from traces
 //	POST /api/import          store history: receipt time is the document's own end
+//	GET  /api/sampling/clients   what clients reported of sampling, and were given
+//	POST /api/sampling/explain   which sampling rule decides on a request, and why
+//	POST /api/sampling/simulate  what sampling rules would have kept of stored traces
+//	GET  /api/telemetry       what daemons and agents tell about themselves
+//	GET  /api/control         the control state as a file
+//	POST /api/control         makes the control state what a file says
+//	GET  /api/session         who asks; POST signs in, DELETE signs out
+//	GET  /api/keys            the access keys; POST makes one
+//	DELETE /api/keys/{id}     revokes one
+//	GET  /api/views           saved views of the page; POST saves one
+//	PUT  /api/views/{id}      renames or moves one; DELETE deletes it
+//	POST /api/links           the short link to a state of the page
+//	GET  /api/links/{id}      the state that a link leads to
+//	GET  /api/server          how the server is, and what it keeps
+//	GET  /api/settings        the settings in force
 //
 // Answers are JSON with keys in alphabetical order, in the words of the X-Ray
 // API where it has words. Errors are {"Message":"..."}, in plain words.
@@ -20,13 +40,21 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/roentgen-io/roentgen/internal/config"
+	"github.com/roentgen-io/roentgen/internal/control"
 	"github.com/roentgen-io/roentgen/internal/ingest"
+	"github.com/roentgen-io/roentgen/internal/keys"
 	"github.com/roentgen-io/roentgen/internal/query"
+	"github.com/roentgen-io/roentgen/internal/reports"
+	"github.com/roentgen-io/roentgen/internal/sampling"
+	"github.com/roentgen-io/roentgen/internal/session"
+	"github.com/roentgen-io/roentgen/internal/telemetry"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/xrayapi"
@@ -39,6 +67,25 @@ type Config struct {
 	Ingester    *ingest.Ingester
 	Query       *query.Service
 	DeadLetters tracestore.DeadLetters
+	Control     *control.Store  // nil: an empty one in memory
+	Reports     *reports.Keeper // nil: an empty one in memory
+	// Sampler knows the clients that take their sampling from here; nil: there is no
+	// /api/sampling/clients.
+	Sampler *sampling.Sampler
+	// Keys are the keys of the server, Sessions who is signed in with them and Used
+	// when each was used last; nil: nobody is asked for a key.
+	Keys     *keys.Ring
+	Sessions *session.Store
+	Used     *keys.Usage
+	// About tells the page of its server; Status how that is; Settings what is set. nil: nothing.
+	About    func(r *http.Request) About
+	Status   func(ctx context.Context) (*ServerStatus, error)
+	Settings func() []config.InForce
+	// LinkPlaces are the first parts of the paths that short links may lead to; nil: there are none.
+	LinkPlaces []string
+	// SimulateTraces is how many traces a simulation of sampling looks at, more or
+	// less; 0: a million.
+	SimulateTraces int64
 
 	BodyBytes int64           // largest JSON body of an import, and line of JSON lines; 0: 64 MB
 	Bodies    *xrayapi.Bodies // bounds all bodies together; nil: 128 MB for this handler
@@ -54,6 +101,10 @@ type Config struct {
 type handler struct {
 	cfg     Config
 	streams atomic.Int32 // under way
+
+	simulations atomic.Int32 // likewise
+
+	signInsRefused telemetry.Limiter
 }
 
 // New returns the handler of everything below /api/.
@@ -63,6 +114,15 @@ func New(cfg Config) http.Handler {
 	}
 	if cfg.Bodies == nil {
 		cfg.Bodies = xrayapi.NewBodies(128 << 20)
+	}
+	if cfg.SimulateTraces <= 0 {
+		cfg.SimulateTraces = simulateTraces
+	}
+	if cfg.Control == nil {
+		cfg.Control, _ = control.Open(control.Options{}) // fails on files only
+	}
+	if cfg.Reports == nil {
+		cfg.Reports = reports.Open(reports.Options{})
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 60 * time.Second
@@ -89,32 +149,79 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve picks the endpoint. It does so by hand: http.ServeMux answers unclean
 // paths with redirects and errors with text.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
-	path := strings.TrimSuffix(r.URL.Path, "/")
-	method := http.MethodGet
-	var serve func(http.ResponseWriter, *http.Request) error
-	switch {
-	case path == "/api/traces":
-		serve = h.traces
-	case strings.HasPrefix(path, "/api/traces/"):
-		serve = h.trace
-	case path == "/api/dead-letters":
-		serve = h.deadLetters
-	case path == "/api/tail":
-		serve = h.tail
-	case path == "/api/complete":
-		serve = h.complete
-	case path == "/api/explain":
-		method, serve = http.MethodPost, h.explain
-	case path == "/api/import":
-		method, serve = http.MethodPost, h.imports
-	default:
+	rt := find(r.URL.Path)
+	if rt == nil {
 		return h.notFound(w, r)
 	}
-	if r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
-		w.Header().Set("Allow", method)
-		return apierr.New(apierr.MethodNotAllowed, "use %s for %s", method, path)
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
 	}
-	return serve(w, r)
+	if !slices.Contains(strings.Split(rt.methods, ", "), method) {
+		w.Header().Set("Allow", rt.methods)
+		return apierr.New(apierr.MethodNotAllowed, "use %s for %s", strings.ReplaceAll(rt.methods, ", ", " or "), strings.TrimSuffix(r.URL.Path, "/"))
+	}
+	return rt.serve(h, w, r)
+}
+
+// route is an endpoint. A path that ends in a slash stands for all below it.
+type route struct {
+	path    string
+	methods string // with ", " between them
+	serve   func(*handler, http.ResponseWriter, *http.Request) error
+}
+
+var routes = []route{
+	{"/api/traces", http.MethodGet, (*handler).traces},
+	{"/api/traces/", http.MethodGet, (*handler).trace},
+	{"/api/counts", http.MethodGet, (*handler).counts},
+	{"/api/dead-letters", http.MethodGet, (*handler).deadLetters},
+	{"/api/tail", http.MethodGet, (*handler).tail},
+	{"/api/complete", http.MethodGet, (*handler).complete},
+	{"/api/explain", http.MethodPost, (*handler).explain},
+	{"/api/import", http.MethodPost, (*handler).imports},
+	{"/api/telemetry", http.MethodGet, (*handler).telemetry},
+	{"/api/control", "GET, POST", (*handler).control},
+	{"/api/session", "GET, POST, DELETE", (*handler).session},
+	{"/api/keys", "GET, POST", (*handler).keys},
+	{"/api/keys/", http.MethodDelete, (*handler).revokeKey},
+	{"/api/views", "GET, POST", (*handler).views},
+	{"/api/views/", "PUT, DELETE", (*handler).view},
+	{"/api/links", http.MethodPost, (*handler).links},
+	{"/api/links/", http.MethodGet, (*handler).link},
+	{"/api/server", http.MethodGet, (*handler).status},
+	{"/api/settings", http.MethodGet, (*handler).settings},
+	{"/api/sampling/clients", http.MethodGet, (*handler).samplingClients},
+	{"/api/sampling/explain", http.MethodPost, (*handler).explainRule},
+	{"/api/sampling/simulate", http.MethodPost, (*handler).simulateRules},
+}
+
+func find(path string) *route {
+	path = strings.TrimSuffix(path, "/")
+	for i := range routes {
+		rt := &routes[i]
+		if path == rt.path || strings.HasSuffix(rt.path, "/") && strings.HasPrefix(path, rt.path) {
+			return rt
+		}
+	}
+	return nil
+}
+
+// Paths returns the endpoints; one that ends in a slash stands for all below it.
+func Paths() []string {
+	var paths []string
+	for i := range routes {
+		paths = append(paths, routes[i].path)
+	}
+	return paths
+}
+
+// Path returns which of Paths a request for path asks for, "" for none.
+func Path(path string) string {
+	if rt := find(path); rt != nil {
+		return rt.path
+	}
+	return ""
 }
 
 func (h *handler) notFound(_ http.ResponseWriter, r *http.Request) error {
@@ -158,19 +265,36 @@ func (h *handler) context(r *http.Request) (context.Context, context.CancelFunc)
 //
 //	{"Duration":0.5,"Id":"1-...","Orphans":[...],"Revision":1,"Segments":[{"Document":{...},"Id":"..."}]}
 func (h *handler) trace(w http.ResponseWriter, r *http.Request) error {
-	text := strings.TrimPrefix(strings.TrimSuffix(r.URL.Path, "/"), "/api/traces/")
+	text, part, _ := strings.Cut(strings.TrimPrefix(strings.TrimSuffix(r.URL.Path, "/"), "/api/traces/"), "/")
 	id, err := segment.ParseAnyTraceID(text)
 	if err != nil {
 		return apierr.New(apierr.InvalidRequest, "%.100q is no trace id; write it like 1-58406520-a006649127e371903a2de979, or as 32 hexadecimal digits", text)
 	}
 	ctx, cancel := h.context(r)
 	defer cancel()
-	t, err := h.cfg.Query.Trace(ctx, id)
+	switch kind, rest, _ := strings.Cut(part, "/"); {
+	case part == "":
+	case part == "columns":
+		return h.columns(ctx, w, r, id)
+	case part == "events":
+		return h.events(ctx, w, r, id)
+	case part == "find":
+		return h.find(ctx, w, r, id)
+	case kind == "entries":
+		return h.entry(ctx, w, id, rest)
+	default:
+		return h.notFound(w, r)
+	}
+	switch format := r.URL.Query().Get("format"); format {
+	case "", "xray":
+	case "otlp":
+		return h.spans(ctx, w, r, id)
+	default:
+		return apierr.New(apierr.InvalidRequest, "there is no format %.100q; use xray or otlp", format)
+	}
+	t, err := h.stored(ctx, id)
 	if err != nil {
 		return err
-	}
-	if t == nil {
-		return apierr.New(apierr.ResourceNotFound, "no document of trace %s is stored", id)
 	}
 	dst := append([]byte(nil), `{"Duration":`...)
 	if d, ok := t.Duration(); ok {
@@ -222,20 +346,17 @@ var clocks = map[string]tracestore.Clock{
 // GetTraceSummaries does, with InProgress and OrphanOnly in each summary. Times
 // are epoch seconds or RFC 3339; by default the last hour.
 func (h *handler) traces(w http.ResponseWriter, r *http.Request) error {
-	q, err := parameters(r, "filter", "start", "end", "clock", "limit", "token")
+	q, err := parameters(r, "filter", "start", "end", "clock", "limit", "token", "shape")
 	if err != nil {
 		return err
 	}
-	end := float64(h.cfg.Now().UnixMilli()) / 1e3
-	if end, err = timeParameter(q, "end", end); err != nil {
-		return err
-	}
-	start, err := timeParameter(q, "start", end-3600)
+	shape, err := boolParameter(q, "shape")
 	if err != nil {
 		return err
 	}
-	if end < start {
-		return apierr.New(apierr.InvalidRequest, "end is earlier than start")
+	start, end, err := h.window(q)
+	if err != nil {
+		return err
 	}
 	clock, ok := clocks[q.Get("clock")]
 	if !ok {
@@ -261,7 +382,25 @@ func (h *handler) traces(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, xrayapi.AppendSummaries(nil, page, clock, start, true))
+	own := xrayapi.Own
+	if shape {
+		own = xrayapi.OwnWithShape
+	}
+	return reply(w, xrayapi.AppendSummaries(nil, page, clock, start, own))
+}
+
+// window reads the parameters start and end, in epoch seconds; by default the last hour.
+func (h *handler) window(q url.Values) (start, end float64, err error) {
+	if end, err = timeParameter(q, "end", float64(h.cfg.Now().UnixMilli())/1e3); err != nil {
+		return 0, 0, err
+	}
+	if start, err = timeParameter(q, "start", end-3600); err != nil {
+		return 0, 0, err
+	}
+	if end < start {
+		return 0, 0, apierr.New(apierr.InvalidRequest, "end is earlier than start")
+	}
+	return start, end, nil
 }
 
 // parameters returns the query of r and refuses names that mean nothing here: a
@@ -278,7 +417,11 @@ next:
 				continue next
 			}
 		}
-		return nil, apierr.New(apierr.InvalidRequest, "unknown parameter %.40q; there are %s", name, strings.Join(names, ", "))
+		have := strings.Join(names, ", ")
+		if have == "" {
+			have = "none"
+		}
+		return nil, apierr.New(apierr.InvalidRequest, "unknown parameter %.40q; there are %s", name, have)
 	}
 	return q, nil
 }

@@ -121,7 +121,7 @@ func TestTrace(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]int{
-		"1-6ab38001-ffffffffffffffffffffffff": 404, "nonsense": 400, traceID + "/x": 400, "%ff%00": 400,
+		"1-6ab38001-ffffffffffffffffffffffff": 404, "nonsense": 400, traceID + "/x": 404, "%ff%00": 400,
 	} {
 		if status, got := f.get(t, "/api/traces/"+path); status != want || !strings.HasPrefix(got, `{"Message":"`) {
 			t.Errorf("%s: %d %s, want %d", path, status, got, want)

@@ -6,18 +6,24 @@
 // types, then constraints of the model, then meaning), which documents are
 // refused and how.
 //
+// Every request is checked by the constraints of the service model, which the
+// shapes beside each operation state; a test holds them against the model.
+//
 // Approximated: quotas that only protect AWS are far larger unless
-// Config.AWSLimits is set. An answer of BatchGetTraces that is too large to
-// buffer is streamed and then has NextToken as its last key. Sampling targets
-// know the Default rule alone.
+// Config.AWSLimits is set. A trace retrieval is at its end when somebody first asks
+// for it: its pages are read from the store, as of its beginning. Settings that have
+// no meaning here (encryption, resource policies, indexing rules, the destination of
+// segments) are checked, kept and given back. There are no insights. An answer of
+// BatchGetTraces that is too large to buffer is streamed and then has NextToken as its
+// last key.
 //
 // GetTraceGraph takes several ids. Windows of GetServiceGraph and
 // GetTimeSeriesServiceStatistics are cut to whole seconds.
 //
-// Left out so far, answered with 501 NotImplementedException, which no SDK
-// sends again: the operations that notImplemented lists, selectors when
-// Config.Selector is nil, the graph when Config.Graph is, and changes of groups
-// when Config.Control cannot compile expressions.
+// A handler that was given less answers 501 NotImplementedException, which no SDK
+// sends again: to selectors without Config.Selector, to the graph without
+// Config.Graph, and to changes of groups when Config.Control cannot compile
+// expressions.
 //
 // Different on purpose: an unknown path is a 404 rather than the service's 200
 // with an envelope that no client understands; null in a list and other input

@@ -23,7 +23,7 @@ func (f *FakeGraph) Tell(of tracestore.GroupRef, t *trace.Trace) {
 	f.told[of] = servicegraph.Contributions(f.told[of], t)
 }
 
-func (f *FakeGraph) Graph(_ context.Context, of []tracestore.GroupRef, start, end int64) (servicegraph.Cells, error) {
+func (f *FakeGraph) Graph(_ context.Context, of []tracestore.GroupRef, start, end int64, most int) (servicegraph.Cells, bool, error) {
 	cells := servicegraph.Cells{}
 	for _, ref := range of {
 		for i := range f.told[ref] {
@@ -32,7 +32,7 @@ func (f *FakeGraph) Graph(_ context.Context, of []tracestore.GroupRef, start, en
 			}
 		}
 	}
-	return cells, f.Err
+	return cells, cells.Cut(most), f.Err
 }
 
 func (f *FakeGraph) Minutes(ctx context.Context, of []tracestore.GroupRef, start, end int64, fn func(int64, servicegraph.Cells) bool) error {
@@ -47,7 +47,7 @@ func (f *FakeGraph) Minutes(ctx context.Context, of []tracestore.GroupRef, start
 	slices.Sort(stamps)
 	stamps = slices.Compact(stamps)
 	for _, stamp := range slices.Backward(stamps) {
-		cells, err := f.Graph(ctx, of, stamp-60, stamp)
+		cells, _, err := f.Graph(ctx, of, stamp-60, stamp, 0)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package xrayapi
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/roentgen-io/roentgen/internal/servicegraph"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
@@ -25,10 +26,10 @@ func (h *Handler) getTraceGraph(c *call, in *value) error {
 	switch {
 	case list.n == 0:
 		return apierr.New(apierr.InvalidRequest, "Zero trace ids provided")
-	case list.n > 1 && h.cfg.AWSLimits:
+	case list.n > 1 && h.limits.GraphTraceIDs == 1:
 		return apierr.New(apierr.InvalidRequest, "Currently only one trace Id is supported")
-	case list.n > h.traceIDs:
-		return apierr.New(apierr.InvalidRequest, "Exceeding maximum query size: %d", h.traceIDs)
+	case list.n > h.limits.GraphTraceIDs:
+		return apierr.New(apierr.InvalidRequest, "Exceeding maximum query size: %d", h.limits.GraphTraceIDs)
 	case in.get(sh, "NextToken") != nil:
 		return apierr.New(apierr.InvalidRequest, "NextToken is currently not supported")
 	}
@@ -89,13 +90,13 @@ func (h *Handler) getServiceGraph(c *call, in *value) error {
 	if !found {
 		return apierr.New(apierr.InvalidRequest, "Group not found.") // with a full stop here
 	}
-	cells, err := h.cfg.Graph.Graph(c.ctx, []tracestore.GroupRef{current}, start, end)
+	cells, cut, err := h.cfg.Graph.Graph(c.ctx, []tracestore.GroupRef{current}, start, end, h.limits.GraphNodes)
 	if err != nil {
 		return err
 	}
 	old := false
 	if len(older) > 0 {
-		before, err := h.cfg.Graph.Graph(c.ctx, older, start, end)
+		before, cutToo, err := h.cfg.Graph.Graph(c.ctx, older, start, end, h.limits.GraphNodes)
 		if err != nil {
 			return err
 		}
@@ -105,21 +106,28 @@ func (h *Handler) getServiceGraph(c *call, in *value) error {
 			cells = make(servicegraph.Cells, len(before))
 		}
 		cells.Merge(before)
+		cut = cells.Cut(h.limits.GraphNodes) || cut || cutToo
+	}
+	if cut {
+		c.w.Header().Set(HeaderGraphCut, strconv.Itoa(h.limits.GraphNodes))
 	}
 	return c.reply(AppendServiceGraph(nil, cells.Graph(), old))
 }
 
+// HeaderGraphCut is in the answer of GetServiceGraph when the graph has more nodes, or
+// edges, than are given; its value is how many nodes are given at most.
+const HeaderGraphCut = "X-Roentgen-Graph-Cut"
+
 // graphWindow judges a window of the graph or of statistics, and cuts its
 // bounds to whole seconds.
 func (h *Handler) graphWindow(start, end float64) (int64, int64, error) {
-	const awsWindow = 6 * 3600 // seconds
 	switch {
 	case h.cfg.Graph == nil:
 		return 0, 0, apierr.New(apierr.NotImplemented, "This server keeps no service graph")
 	case end < start:
 		return 0, 0, apierr.New(apierr.InvalidRequest, "End time cannot be earlier than start time")
-	case h.cfg.AWSLimits && end-start > awsWindow:
-		return 0, 0, apierr.New(apierr.InvalidRequest, "Time range cannot be longer than 6 hours")
+	case h.limits.GraphWindow > 0 && end-start > h.limits.GraphWindow.Seconds():
+		return 0, 0, apierr.New(apierr.InvalidRequest, "Time range cannot be longer than %s", windowText(h.limits.GraphWindow))
 	}
 	return wholeSeconds(start), wholeSeconds(end), nil
 }
@@ -161,51 +169,56 @@ func AppendServiceGraph(dst []byte, g *servicegraph.Graph, old bool) []byte {
 func appendServices(dst []byte, g *servicegraph.Graph) []byte {
 	dst = append(dst, '[')
 	for i := range g.Services {
-		s := &g.Services[i]
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, `{"AccountId":`...)
-		dst = appendStringOrNull(dst, s.AccountID)
-		dst = append(dst, `,"DurationHistogram":`...)
-		dst = appendHistogram(dst, s.Duration)
-		dst = append(dst, `,"Edges":[`...)
-		for j := range s.Edges {
-			if j > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendEdge(dst, &s.Edges[j], s, g.HasTimes)
-		}
-		dst = append(dst, `],"EndTime":`...)
-		dst = appendDoubleOrNull(dst, float64(s.End), g.HasTimes)
-		if g.HasTimes {
-			dst = append(dst, `,"HostedIn":{},"KeyAttributes":{},"Name":`...)
-		} else {
-			dst = append(dst, `,"HostedIn":null,"KeyAttributes":null,"Name":`...)
-		}
-		dst = segment.AppendString(dst, s.Name)
-		dst = append(dst, `,"Names":[`...)
-		dst = segment.AppendString(dst, s.Name)
-		dst = append(dst, `],"ReferenceId":`...)
-		dst = appendInt(dst, i)
-		dst = append(dst, `,"Region":`...)
-		dst = appendStringOrNull(dst, s.Region)
-		dst = append(dst, `,"ResponseTimeHistogram":`...)
-		dst = appendHistogram(dst, s.ResponseTime)
-		if s.Root {
-			dst = append(dst, `,"Root":true,"StartTime":`...)
-		} else {
-			dst = append(dst, `,"Root":null,"StartTime":`...)
-		}
-		dst = appendDoubleOrNull(dst, float64(s.Start), g.HasTimes)
-		dst = append(dst, `,"State":"`...)
-		dst = append(dst, s.Kind.State()...)
-		dst = append(dst, `","SummaryStatistics":`...)
-		dst = appendStatistics(dst, s.Statistics)
-		dst = append(dst, `,"Type":`...)
-		dst = append(appendStringOrNull(dst, s.Type), '}')
+		dst = appendService(dst, g, i)
 	}
 	return append(dst, ']')
+}
+
+// appendService appends a node of a graph.
+func appendService(dst []byte, g *servicegraph.Graph, i int) []byte {
+	s := &g.Services[i]
+	dst = append(dst, `{"AccountId":`...)
+	dst = appendStringOrNull(dst, s.AccountID)
+	dst = append(dst, `,"DurationHistogram":`...)
+	dst = appendHistogram(dst, s.Duration)
+	dst = append(dst, `,"Edges":[`...)
+	for j := range s.Edges {
+		if j > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendEdge(dst, &s.Edges[j], s, g.HasTimes)
+	}
+	dst = append(dst, `],"EndTime":`...)
+	dst = appendDoubleOrNull(dst, float64(s.End), g.HasTimes)
+	if g.HasTimes {
+		dst = append(dst, `,"HostedIn":{},"KeyAttributes":{},"Name":`...)
+	} else {
+		dst = append(dst, `,"HostedIn":null,"KeyAttributes":null,"Name":`...)
+	}
+	dst = segment.AppendString(dst, s.Name)
+	dst = append(dst, `,"Names":[`...)
+	dst = segment.AppendString(dst, s.Name)
+	dst = append(dst, `],"ReferenceId":`...)
+	dst = appendInt(dst, i)
+	dst = append(dst, `,"Region":`...)
+	dst = appendStringOrNull(dst, s.Region)
+	dst = append(dst, `,"ResponseTimeHistogram":`...)
+	dst = appendHistogram(dst, s.ResponseTime)
+	if s.Root {
+		dst = append(dst, `,"Root":true,"StartTime":`...)
+	} else {
+		dst = append(dst, `,"Root":null,"StartTime":`...)
+	}
+	dst = appendDoubleOrNull(dst, float64(s.Start), g.HasTimes)
+	dst = append(dst, `,"State":"`...)
+	dst = append(dst, s.Kind.State()...)
+	dst = append(dst, `","SummaryStatistics":`...)
+	dst = appendStatistics(dst, s.Statistics)
+	dst = append(dst, `,"Type":`...)
+	return append(appendStringOrNull(dst, s.Type), '}')
 }
 
 func appendEdge(dst []byte, e *servicegraph.Edge, from *servicegraph.Service, timed bool) []byte {

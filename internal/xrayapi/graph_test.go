@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,45 @@ func TestTraceGraphIDs(t *testing.T) {
 		}
 		if status != 200 || !strings.Contains(got, `"Name":"shop","Names":["shop"],"ReferenceId":1`) || !strings.Contains(got, `"OkCount":`+c.want+`,"TotalCount":`+c.want+`,"TotalResponseTime"`) {
 			t.Errorf("%.80s aws=%t: %d %s", c.body, c.aws, status, got)
+		}
+	}
+}
+
+// TestServiceGraphCut gives the busiest nodes of a graph with more than may be given,
+// and says so.
+func TestServiceGraphCut(t *testing.T) {
+	g := &xrayapi.FakeGraph{}
+	for i := range 12 {
+		for n := range i + 1 {
+			tell(t, g, tracestore.GroupRef{}, 1000, fmt.Sprintf(`{"trace_id":"1-6ab38001-%012d%012d","id":"00000000000000a1","name":"s%02d","start_time":1000,"end_time":1001}`, i, n, i))
+		}
+	}
+	for _, c := range []struct {
+		most, nodes int
+		header      string
+	}{{0, 24, ""}, {24, 24, ""}, {23, 23, "23"}, {4, 4, "4"}} {
+		f := serve(t, nil, func(cfg *xrayapi.Config) { cfg.Graph, cfg.Limits.GraphNodes = g, c.most })
+		resp, err := f.Client().Post(f.URL+"/ServiceGraph", "application/json", strings.NewReader(`{"StartTime":0,"EndTime":2000}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		type service struct {
+			Name              string
+			SummaryStatistics *struct{ TotalCount int }
+		}
+		var answer struct{ Services []service }
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.Header.Get(xrayapi.HeaderGraphCut); got != c.header || len(answer.Services) != c.nodes {
+			t.Errorf("of at most %d: %d nodes, header %q, want %d and %q", c.most, len(answer.Services), got, c.nodes, c.header)
+		}
+		busiest := slices.ContainsFunc(answer.Services, func(s service) bool {
+			return s.Name == "s11" && s.SummaryStatistics != nil && s.SummaryStatistics.TotalCount == 12
+		})
+		if !busiest {
+			t.Errorf("of at most %d: s11 is not there with its 12 observations", c.most)
 		}
 	}
 }
@@ -353,8 +393,8 @@ func TestLongSeries(t *testing.T) {
 // manyMinutes is a GraphReader of so many minutes with one call each.
 type manyMinutes int64
 
-func (n manyMinutes) Graph(context.Context, []tracestore.GroupRef, int64, int64) (servicegraph.Cells, error) {
-	return nil, nil
+func (n manyMinutes) Graph(context.Context, []tracestore.GroupRef, int64, int64, int) (servicegraph.Cells, bool, error) {
+	return nil, false, nil
 }
 
 func (n manyMinutes) Minutes(_ context.Context, _ []tracestore.GroupRef, _, _ int64, fn func(int64, servicegraph.Cells) bool) error {

@@ -42,11 +42,8 @@ var updateGroupInput = &shape{kind: kStruct, members: []member{
 	{name: "InsightsConfiguration", shape: insightsConfiguration},
 }}
 
-// AWS's limits on groups and tags. The one on tags protects readers and holds always.
-const (
-	awsGroups   = 25
-	maxUserTags = 50
-)
+// maxUserTags is AWS's limit on tags. It protects readers and holds always.
+const maxUserTags = control.MaxTags
 
 // arn returns the name of a resource of ours, e.g. "sampling-rule/Default".
 func (h *Handler) arn(resource string) string {
@@ -134,10 +131,11 @@ func (h *Handler) createGroup(c *call, in *value) error {
 	if n.Tags, err = userTags(in.get(sh, "Tags")); err != nil {
 		return err
 	}
-	if h.cfg.AWSLimits {
-		n.Max = awsGroups
-	}
+	n.Max = h.limits.Groups
 	g, err := h.cfg.Control.CreateGroup(c.ctx, n)
+	if errors.Is(err, control.ErrTooMany) {
+		return apierr.New(apierr.InvalidRequest, "The number of groups has reached its limit of %d", h.limits.Groups)
+	}
 	if err != nil {
 		return groupError(err, n.Name)
 	}
@@ -200,6 +198,14 @@ func changeInsights(in *value, old control.Insights) (control.Insights, error) {
 	return old, nil
 }
 
+// The service has a TooManyTagsException in its model, but sends this.
+var (
+	errSystemTag   = apierr.New(apierr.InvalidRequest, "Caller is an end user and not allowed to mutate system tags")
+	errTooManyTags = apierr.New(apierr.InvalidRequest, "The resultant tag set must not have more than %d user tags.", maxUserTags)
+)
+
+func isSystemTag(key string) bool { return strings.HasPrefix(key, "aws:") }
+
 // userTags returns the tags of a request, which the model's constraints were
 // checked of.
 func userTags(in *value) ([]control.Tag, error) {
@@ -210,14 +216,14 @@ func userTags(in *value) ([]control.Tag, error) {
 	keys := make(map[string]bool)
 	for _, t := range in.list {
 		tag := control.Tag{Key: t.get(tagShape, "Key").text(), Value: t.get(tagShape, "Value").text()}
-		if strings.HasPrefix(tag.Key, "aws:") {
-			return nil, apierr.New(apierr.InvalidRequest, "Caller is an end user and not allowed to mutate system tags")
+		if isSystemTag(tag.Key) {
+			return nil, errSystemTag
 		}
 		tags = append(tags, tag)
 		keys[tag.Key] = true
 	}
 	if len(keys) > maxUserTags {
-		return nil, apierr.New(apierr.InvalidRequest, "The resultant tag set must not have more than %d user tags.", maxUserTags)
+		return nil, errTooManyTags
 	}
 	return tags, nil
 }
@@ -236,22 +242,20 @@ func groupError(err error, name string) error {
 		return apierr.New(apierr.InvalidRequest, "Group not found")
 	case errors.Is(err, control.ErrExists):
 		return apierr.New(apierr.InvalidRequest, "%s already exists", name)
-	case errors.Is(err, control.ErrTooMany):
-		return apierr.New(apierr.InvalidRequest, "The number of groups has reached its limit of %d", awsGroups)
-	case errors.Is(err, control.ErrTooLarge):
-		return apierr.New(apierr.InvalidRequest, "There is no room for more groups: the control state has reached its largest size")
 	case errors.Is(err, control.ErrNoFilters):
-		return apierr.New(apierr.NotImplemented, "Filter expressions, and so groups, are not built yet in this version of Roentgen")
+		return apierr.New(apierr.NotImplemented, "This server reads no filter expressions, and so keeps no groups")
+	}
+	return controlError(err)
+}
+
+// controlError turns an error that every change of the control state may give into
+// one for the caller.
+func controlError(err error) error {
+	switch {
+	case errors.Is(err, control.ErrTooLarge):
+		return apierr.New(apierr.InvalidRequest, "There is no room for more: the control state has reached its largest size")
 	case errors.Is(err, control.ErrChanged):
 		return apierr.Wrap(err, apierr.InternalFailure, "The file with the control state was changed behind the server's back; restart it to go on")
 	}
 	return err
-}
-
-func (h *Handler) getEncryptionConfig(c *call, _ *value) error {
-	return c.reply([]byte(`{"EncryptionConfig":{"KeyId":null,"Status":"ACTIVE","Type":"NONE"}}`))
-}
-
-func (h *Handler) getTraceSegmentDestination(c *call, _ *value) error {
-	return c.reply([]byte(`{"CompositeConfiguration":null,"Destination":"XRay","Status":"ACTIVE"}`))
 }

@@ -135,6 +135,12 @@ func crossSite(r *http.Request) bool {
 	return false
 }
 
+// FromOwnPage reports whether a browser says that a page of this very server asks. All
+// browsers say so of every request but plain reading.
+func FromOwnPage(r *http.Request) bool {
+	return !crossSite(r) && (len(r.Header["Origin"]) > 0 || r.Header.Get("Sec-Fetch-Site") == "same-origin")
+}
+
 // sameOrigin reports whether origin is a page of this very server. The scheme
 // plays no part: a proxy in front may speak TLS where we do not.
 func sameOrigin(origin, host string) bool {

@@ -18,24 +18,23 @@ import (
 	"github.com/roentgen-io/roentgen/internal/control"
 	"github.com/roentgen-io/roentgen/internal/ingest"
 	"github.com/roentgen-io/roentgen/internal/query"
+	"github.com/roentgen-io/roentgen/internal/ratelimit"
+	"github.com/roentgen-io/roentgen/internal/reports"
+	"github.com/roentgen-io/roentgen/internal/sampling"
 	"github.com/roentgen-io/roentgen/internal/servicegraph"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 	"github.com/roentgen-io/roentgen/segment"
 )
 
-// The limits of a handler without Config.AWSLimits, and with it.
+// The bounds on bodies without Config.AWSLimits, and with it, and those that are
+// always the same.
 const (
-	defaultBodyBytes    = 64 << 20
-	awsBodyBytes        = 8 << 20 // AWS does not say; 50 documents of 64 KB, escaped, fit well
-	defaultBodiesBytes  = 128 << 20
-	readBodyBytes       = 4 << 20 // for everything but PutTraceSegments
-	defaultDocuments    = 10_000
-	awsDocuments        = 50
-	defaultTraceIDs     = 100
-	awsTraceIDs         = 5
-	awsDocumentsPerTime = 2600 // a second
-	defaultTimeout      = 60 * time.Second
+	defaultBodyBytes   = 64 << 20
+	awsBodyBytes       = 8 << 20 // AWS does not say; 50 documents of 64 KB, escaped, fit well
+	defaultBodiesBytes = 128 << 20
+	readBodyBytes      = 4 << 20 // for everything but PutTraceSegments
+	defaultTimeout     = 60 * time.Second
 )
 
 // Config sets up a Handler.
@@ -47,13 +46,20 @@ type Config struct {
 	// Group finds the groups other than Default; nil: there are none.
 	Group GroupFinder
 	// Selector reads an EntitySelectorExpression; the text of its errors goes to
-	// the caller. nil: expressions are refused as not built yet.
+	// the caller. nil: expressions are refused (501).
 	Selector func(text string) (servicegraph.Selection, error)
 	// Control holds the groups; nil: there is only the Default one.
 	Control *control.Store
+	// Sampler knows the clients that take their sampling from here; nil: the handler
+	// has its own.
+	Sampler *sampling.Sampler
 
-	AWSLimits bool  // AWS's quotas and refusals instead of the generous ones
-	BodyBytes int64 // largest request body; 0: 64 MB, with AWSLimits 8 MB
+	// Reports keeps what daemons tell about themselves; nil: in memory.
+	Reports *reports.Keeper
+
+	AWSLimits bool   // AWS's quotas and refusals instead of the generous ones
+	Limits    Limits // in place of these, where not 0
+	BodyBytes int64  // largest request body; 0: 64 MB, with AWSLimits 8 MB
 	// Bodies bounds all request bodies together; nil: 128 MB for this handler.
 	Bodies *Bodies
 	// Timeout ends a call that the store does not answer; 0: 60 s.
@@ -70,22 +76,21 @@ type Config struct {
 // Handler serves the X-Ray API.
 type Handler struct {
 	cfg        Config
-	documents  int // at most, in a PutTraceSegments
-	traceIDs   int // at most, in a BatchGetTraces
+	limits     Limits
 	answerPage int // bytes after which an answer of BatchGetTraces ends
-	rate       *bucket
+	rate       *ratelimit.Bucket
 	metrics    *metrics
-	telemetry  telemetry
-	sampling   *sampling
+	rules      atomic.Pointer[rulesAnswer]
+	retrievals *retrievals
 	logged     atomic.Int64 // unix seconds of the last logged server error
 }
 
 // New returns the handler of the X-Ray API.
 func New(cfg Config) *Handler {
-	h := &Handler{documents: defaultDocuments, traceIDs: defaultTraceIDs, answerPage: defaultAnswerPage}
+	h := &Handler{limits: cfg.Limits.or(defaultLimits), answerPage: defaultAnswerPage}
 	body := int64(defaultBodyBytes)
 	if cfg.AWSLimits {
-		h.documents, h.traceIDs, body = awsDocuments, awsTraceIDs, awsBodyBytes
+		h.limits, body = cfg.Limits.or(awsLimits), awsBodyBytes
 	}
 	if cfg.BodyBytes <= 0 {
 		cfg.BodyBytes = body
@@ -111,14 +116,18 @@ func New(cfg Config) *Handler {
 	}
 	if cfg.Control == nil {
 		// In memory, without a file to read, it opens always.
-		cfg.Control, _ = control.Open(control.Options{Region: cfg.Region, AccountID: cfg.AccountID, Logger: cfg.Logger})
+		cfg.Control, _ = control.Open(control.Options{Region: cfg.Region, AccountID: cfg.AccountID, Logger: cfg.Logger, Now: cfg.Now})
+	}
+	if cfg.Reports == nil {
+		cfg.Reports = reports.Open(reports.Options{Now: cfg.Now})
+	}
+	if cfg.Sampler == nil {
+		cfg.Sampler = sampling.New()
 	}
 	h.cfg = cfg
-	if cfg.AWSLimits {
-		h.rate = newBucket(awsDocumentsPerTime, cfg.Now)
-	}
-	h.sampling = newSampling(cfg.Now)
-	h.metrics = newMetrics(cfg.Registerer, cfg.Bodies)
+	h.rate = ratelimit.New(int64(h.limits.DocumentRate), cfg.Now)
+	h.metrics = newMetrics(cfg.Registerer, cfg.Bodies, cfg.Sampler)
+	h.retrievals = newRetrievals(cfg.Now)
 	return h
 }
 
@@ -147,32 +156,23 @@ type call struct {
 // IsOperation reports whether path, with any prefix and a trailing slash or
 // not, is the path of an operation of the X-Ray API.
 func IsOperation(path string) bool {
-	_, known := lookup(path)
-	return known
+	return lookup(path) != nil
 }
 
 // lookup finds the operation of a path. Clients append it to whatever base path
-// their endpoint has, so the last element decides. A modelled operation that is
-// not built gives nil and true.
-func lookup(path string) (*operation, bool) {
+// their endpoint has, so the last element decides. It is nil when there is none.
+func lookup(path string) *operation {
 	path = strings.TrimRight(path, "/")
 	name := path[strings.LastIndexByte(path, '/')+1:]
-	if op, ok := operations[name]; ok {
-		return op, true
-	}
-	_, ok := notImplemented[name]
-	return nil, ok
+	return operations[name]
 }
 
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin := time.Now()
-	op, known := lookup(r.URL.Path)
+	op := lookup(r.URL.Path)
 	c := &call{w: w, r: r, op: op, id: newRequestID()}
 	name := "unknown"
-	if known {
-		name = "not_implemented"
-	}
 	if op != nil {
 		name = op.name
 	}
@@ -181,7 +181,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header["x-amzn-RequestId"] = []string{c.id} // the service's own spelling
 	header.Set("X-Content-Type-Options", "nosniff")
 
-	err := h.serve(c, known)
+	err := h.serve(c)
 	code := "ok"
 	if err != nil {
 		code = h.fail(c, err)
@@ -192,7 +192,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (h *Handler) serve(c *call, known bool) (err error) {
+func (h *Handler) serve(c *call) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {
@@ -202,18 +202,13 @@ func (h *Handler) serve(c *call, known bool) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if !known {
+	if c.op == nil {
 		return apierr.New(apierr.UnknownOperation,
 			"There is no operation %s %.100s; the operations of the X-Ray API are POST requests, e.g. POST /TraceSegments", c.r.Method, c.r.URL.Path)
 	}
 	if c.r.Method != http.MethodPost {
 		c.w.Header().Set("Allow", http.MethodPost)
 		return apierr.New(apierr.MethodNotAllowed, "Use POST with a JSON body instead of %.20s", c.r.Method)
-	}
-	if c.op == nil {
-		path := strings.TrimRight(c.r.URL.Path, "/")
-		name := notImplemented[path[strings.LastIndexByte(path, '/')+1:]]
-		return apierr.New(apierr.NotImplemented, "%s is not built yet in this version of Roentgen", name)
 	}
 	linger := lingerTime
 	if c.op.serveBody != nil {
@@ -317,20 +312,29 @@ func StoreError(err error, requestID string) *apierr.Error {
 }
 
 // WriteError writes an error answer in the form of the X-Ray API.
-func WriteError(w http.ResponseWriter, e *apierr.Error) {
+func WriteError(w http.ResponseWriter, e *apierr.Error) { WriteErrorAs(w, e, e.Code.MessageKey()) }
+
+// WriteErrorAs writes an error answer with the given key for its message.
+func WriteErrorAs(w http.ResponseWriter, e *apierr.Error, messageKey string) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header["x-amzn-errortype"] = []string{string(e.Code)}
 	switch e.Status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		header.Set("Retry-After", "1")
+		if header.Get("Retry-After") == "" { // the caller may know better
+			header.Set("Retry-After", "1")
+		}
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
 		header.Set("Connection", "close") // the rest of the body is not wanted
 	}
-	body := append([]byte(`{"`), e.Code.MessageKey()...)
+	body := append([]byte(`{"`), messageKey...)
 	body = append(body, `":`...)
-	body = append(segment.AppendString(body, e.Message), '}')
+	body = segment.AppendString(body, e.Message)
+	if e.Resource != "" {
+		body = segment.AppendString(append(body, `,"ResourceName":`...), e.Resource)
+	}
+	body = append(body, '}')
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(e.Status)
 	w.Write(body)

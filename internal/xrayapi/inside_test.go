@@ -4,92 +4,39 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
-	"github.com/roentgen-io/roentgen/internal/control"
-	"github.com/roentgen-io/roentgen/internal/ingest"
-	"github.com/roentgen-io/roentgen/internal/query"
-	"github.com/roentgen-io/roentgen/internal/trace"
-	"github.com/roentgen-io/roentgen/internal/tracestore"
-	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 	"github.com/roentgen-io/roentgen/segment"
 )
 
-// sampleAnswers calls every operation that is built and returns its answer.
-func sampleAnswers(t *testing.T) map[string]string {
-	t.Helper()
-	store := memstore.New()
-	in := ingest.New(ingest.Config{Store: store})
-	t.Cleanup(func() { in.Close(); store.Close() })
-	graph := &FakeGraph{}
-	call, err := segment.Parse([]byte(`{"trace_id":"1-6ab384fb-000000000000000000000001","id":"00000000000000a1","name":"till","start_time":1000,"end_time":1002,`+
-		`"subsegments":[{"id":"00000000000000a2","name":"bank","namespace":"remote","start_time":1000,"end_time":1001}]}`), segment.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	graph.Tell(tracestore.GroupRef{}, trace.Assemble(call.TraceID, []trace.Document{{Seq: 1, Put: 1, Received: 1_500_000, Segment: call}}))
-	state, err := control.Open(control.Options{Compile: func(string, control.Lookup) (control.Match, error) {
-		return func(*trace.Row, func() *trace.Row) bool { return true }, nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := New(Config{Ingester: in, Query: query.New(store), Graph: graph, Control: state})
-	const doc = `{\"trace_id\":\"1-6ab384fb-000000000000000000000001\",\"id\":\"00000000000000a1\",\"name\":\"till\",\"start_time\":1000,\"end_time\":1002,` +
-		`\"user\":\"ada\",\"annotations\":{\"n\":1,\"s\":\"x\",\"b\":true},\"http\":{\"request\":{\"method\":\"GET\"}},\"aws\":{\"ec2\":{\"instance_id\":\"i-1\",\"availability_zone\":\"z\"}},\"resource_arn\":\"arn:x\"}`
-	answers := map[string]string{}
-	for _, c := range []struct{ path, body string }{
-		{"/TraceSegments", `{"TraceSegmentDocuments":["` + doc + `","{"]}`},
-		{"/TelemetryRecords", `{"TelemetryRecords":[{"Timestamp":1}]}`},
-		{"/Traces", `{"TraceIds":["1-6ab384fb-000000000000000000000001"]}`},
-		{"/TraceSummaries", `{"StartTime":0,"EndTime":2000}`},
-		{"/GetSamplingRules", ``},
-		{"/SamplingTargets", `{"SamplingStatisticsDocuments":[{"RuleName":"Default","ClientID":"0123456789abcdef01234567","Timestamp":1,"RequestCount":1,"SampledCount":1},{"RuleName":"x","ClientID":"0123456789abcdef01234567","Timestamp":1,"RequestCount":1,"SampledCount":1}]}`},
-		{"/CreateGroup", `{"GroupName":"slow","FilterExpression":"duration > 5"}`},
-		{"/UpdateGroup", `{"GroupName":"slow","FilterExpression":"duration > 6"}`},
-		{"/Groups", `{}`},
-		{"/GetGroup", `{"GroupName":"Default"}`},
-		{"/DeleteGroup", `{"GroupName":"slow"}`},
-		{"/EncryptionConfig", `{}`},
-		{"/TraceGraph", `{"TraceIds":["1-6ab384fb-000000000000000000000001"]}`},
-		{"/ServiceGraph", `{"StartTime":0,"EndTime":2000}`},
-		{"/TimeSeriesServiceStatistics", `{"StartTime":0,"EndTime":2000}`},
-		{"/GetTraceSegmentDestination", `{}`},
-	} {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("POST", c.path, strings.NewReader(c.body)))
-		if w.Code != 200 {
-			t.Fatalf("%s: %d %s", c.path, w.Code, w.Body)
-		}
-		answers[c.path] = w.Body.String()
-	}
-	if len(answers) != len(operations) {
-		t.Errorf("%d answers of %d operations", len(answers), len(operations))
-	}
-	return answers
-}
-
 // TestAnswersCanonical checks the form of all answers: keys in alphabetical
 // order at every level.
 func TestAnswersCanonical(t *testing.T) {
-	for path, answer := range sampleAnswers(t) {
-		var v any
-		d := json.NewDecoder(strings.NewReader(answer))
-		d.UseNumber()
-		if err := d.Decode(&v); err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		var b bytes.Buffer
-		e := json.NewEncoder(&b) // writes keys in order
-		e.SetEscapeHTML(false)
-		e.Encode(v)
-		if got := strings.TrimSpace(b.String()); got != answer {
-			t.Errorf("%s:\n%s\nin order:\n%s", path, answer, got)
+	for path, list := range sampleAnswers(t) {
+		for _, answer := range list {
+			d := json.NewDecoder(strings.NewReader(answer))
+			d.UseNumber()
+			var v any
+			if err := d.Decode(&v); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			var b bytes.Buffer
+			e := json.NewEncoder(&b) // writes keys in order
+			e.SetEscapeHTML(false)
+			e.Encode(v)
+			if got := strings.TrimSpace(b.String()); got != answer {
+				t.Errorf("%s:\n%s\nin order:\n%s", path, answer, got)
+			}
 		}
 	}
 }
@@ -149,6 +96,63 @@ func TestScanSegments(t *testing.T) {
 	if !ok || len(docs) != 4 {
 		t.Errorf("%q %t", docs, ok)
 	}
+}
+
+// TestScanPieces decodes bodies whose documents do not fit into one piece of memory,
+// with escapes at all places, and counts what a document shares its memory with.
+func TestScanPieces(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	alphabet := []string{`"`, `\`, "\n", "\u00e4", "plain text ", "x", "é", "😀", "\x01"}
+	for _, sizes := range [][]int{
+		{arenaBytes - 30, 1, 100, arenaBytes},
+		{3 * arenaBytes, 0, 5, 2*arenaBytes + 7},
+		slices.Repeat([]int{777}, 1000),
+		slices.Repeat([]int{0, 9, 70_000, 15_000}, 20),
+	} {
+		var want []string
+		for _, size := range sizes {
+			var text strings.Builder
+			for plain := random.IntN(2) == 0; text.Len() < size; {
+				if plain {
+					text.WriteByte('a')
+				} else {
+					text.WriteString(alphabet[random.IntN(len(alphabet))])
+				}
+			}
+			want = append(want, text.String())
+		}
+		body, err := json.Marshal(map[string]any{"TraceSegmentDocuments": want})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 8 { // other places of words
+			docs, ok := scanSegments(body, len(sizes))
+			if !ok || !equalTexts(docs, want) {
+				t.Fatalf("documents of %d bytes and so on are not what was sent", sizes[0])
+			}
+			body = append([]byte(" "), body...)
+		}
+		for cut := range 100 {
+			if docs, ok := scanSegments(body[:len(body)-1-cut*(len(body)/100)], len(sizes)); ok {
+				t.Fatalf("%d documents of a torn body", len(docs))
+			}
+		}
+	}
+	kept := make([][]byte, 0, 40)
+	var before, after runtime.MemStats
+	body := []byte(`{"TraceSegmentDocuments":["` + strings.Repeat(strings.Repeat("x", 1000)+`","`, 5000) + `"]}`)
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range cap(kept) {
+		docs, _ := scanSegments(body, 10_000)
+		kept = append(kept, docs[2500])
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if held := int64(after.HeapAlloc) - int64(before.HeapAlloc); held > int64(2*arenaBytes*len(kept)) {
+		t.Errorf("%d documents of 1 KB hold %d bytes", len(kept), held)
+	}
+	runtime.KeepAlive(kept)
 }
 
 func equalTexts(docs [][]byte, want []string) bool {
@@ -252,57 +256,6 @@ func FuzzBatchToken(f *testing.F) {
 	})
 }
 
-func TestBucket(t *testing.T) {
-	now := time.Unix(0, 0)
-	b := newBucket(100, func() time.Time { return now })
-	for _, c := range []struct {
-		after time.Duration
-		n     int
-		want  bool
-	}{
-		{0, 60, true}, {0, 40, true}, {0, 1, false}, {500 * time.Millisecond, 51, false}, {0, 50, true},
-		{10 * time.Second, 101, false}, {0, 100, true}, {-time.Second, 1, false},
-	} {
-		now = now.Add(c.after)
-		if got := b.take(c.n); got != c.want {
-			t.Errorf("after %v take(%d) is %t", c.after, c.n, got)
-		}
-	}
-	if !(*bucket)(nil).take(1 << 30) {
-		t.Error("no bucket refuses")
-	}
-}
-
-func TestSamplingShares(t *testing.T) {
-	now := time.Unix(1000, 0)
-	s := newSampling(func() time.Time { return now })
-	if got := s.report("a", true); got.known {
-		t.Errorf("a new client got %+v", got)
-	}
-	now = now.Add(10 * time.Second)
-	if got := s.report("a", true); !got.known || got.quota != 1 || !got.ttl.Equal(now.Add(300*time.Second)) {
-		t.Errorf("a busy client got %+v", got)
-	}
-	s.report("b", true)
-	now = now.Add(10 * time.Second)
-	if got := s.report("b", true); !got.known || got.quota != 0 {
-		t.Errorf("a second client got %+v while the first holds the reservoir", got)
-	}
-	if got := s.report("a", false); got.quota != 0 {
-		t.Errorf("an idle client got %+v", got)
-	}
-	if got := s.report("b", true); got.quota != 1 {
-		t.Errorf("the next client got %+v", got)
-	}
-	now = now.Add(time.Minute)
-	if got := s.report("a", true); got.known {
-		t.Errorf("a client that was away got %+v", got)
-	}
-	if n := len(s.mu.clients); n != 1 {
-		t.Errorf("%d clients are remembered", n)
-	}
-}
-
 // TestRequestID checks the form of a version 4 UUID.
 func TestRequestID(t *testing.T) {
 	seen := map[string]bool{}
@@ -312,5 +265,143 @@ func TestRequestID(t *testing.T) {
 			t.Fatalf("%q", id)
 		}
 		seen[id] = true
+	}
+}
+
+// TestPromisedBody promises a large body and sends the beginning of it.
+func TestPromisedBody(t *testing.T) {
+	bodies := NewBodies(1 << 30)
+	for _, declared := range []int64{60 << 20, -1} {
+		source, client := io.Pipe()
+		r := httptest.NewRequest("POST", "/TraceSegments", source)
+		r.ContentLength = declared
+		done := make(chan error, 1)
+		go func() {
+			b, err := bodies.Read(r, 64<<20)
+			if err == nil {
+				b.Free()
+			}
+			done <- err
+		}()
+		for range firstRoom - 1 {
+			if _, err := client.Write([]byte(" ")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if used := bodies.Used(); used > firstRoom {
+			t.Errorf("a body of %d bytes of which %d came counts as %d", declared, firstRoom-1, used)
+		}
+		client.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if used := bodies.Used(); used != 0 {
+			t.Errorf("%d bytes stay charged", used)
+		}
+	}
+}
+
+// TestLeftovers reads large bodies, one after the other, while nothing but their limit
+// lets the garbage collector run.
+func TestLeftovers(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	const limit = 32 << 20
+	bodies := NewBodies(limit)
+	text := strings.Repeat(" ", 6<<20)
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	most := uint64(0)
+	for range 30 {
+		b, err := bodies.Read(httptest.NewRequest("POST", "/TraceSegments", strings.NewReader(text)), 8<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&now)
+		most = max(most, now.HeapAlloc)
+		b.Free()
+	}
+	if most > before.HeapAlloc+limit+4<<20 {
+		t.Errorf("%d bytes were held at a time, %d before", most, before.HeapAlloc)
+	}
+	if now.NumGC-before.NumGC > 15 {
+		t.Errorf("%d collections for 30 bodies", now.NumGC-before.NumGC)
+	}
+}
+
+// TestUnproved lets bodies of senders that are not known take half of the limit.
+func TestUnproved(t *testing.T) {
+	bodies := NewBodies(100 << 10)
+	request := func(size int) *http.Request {
+		return httptest.NewRequest("POST", "/TraceSegments", strings.NewReader(strings.Repeat(" ", size)))
+	}
+	first := request(3000)
+	b, err := bodies.Keep(first, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Free()
+	var refused *apierr.Error
+	if _, err := bodies.Keep(request(60<<10), 1<<20); !errors.As(err, &refused) || refused.Code != apierr.Throttled {
+		t.Errorf("more than half: %v", err)
+	}
+	known, err := bodies.Read(request(60<<10), 1<<20)
+	if err != nil {
+		t.Fatalf("of a known sender: %v", err)
+	}
+	known.Free()
+	proved, err := bodies.Read(first, 1<<20) // as the handler does
+	if err != nil || len(proved.Data) != 3000 {
+		t.Fatal(proved, err)
+	}
+	other, err := bodies.Keep(request(60<<10), 1<<20)
+	if err != nil {
+		t.Fatalf("when the first is proved: %v", err)
+	}
+	other.Free()
+	proved.Free()
+	if bodies.Used() != 0 || bodies.unproved.Load() != 0 {
+		t.Errorf("%d bytes stay charged, %d as unproved", bodies.Used(), bodies.unproved.Load())
+	}
+}
+
+// TestTakeDocuments counts a body, its documents too while they are copied, and then the
+// documents alone.
+func TestTakeDocuments(t *testing.T) {
+	bodies := NewBodies(8 << 10)
+	text := `{"TraceSegmentDocuments":["` + strings.Repeat("x", 3000) + `"]}`
+	size := int64(len(text))
+	read := func() *Body {
+		b, err := bodies.Read(httptest.NewRequest("POST", "/TraceSegments", strings.NewReader(text)), 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	b := read()
+	if used := bodies.Used(); used < size || used > size+1 {
+		t.Errorf("a body of %d bytes counts as %d", size, used)
+	}
+	docs, err := TakeDocuments(b, 1)
+	if err != nil || len(docs) != 1 || len(docs[0]) != 3000 {
+		t.Fatal(docs, err)
+	}
+	if used := bodies.Used(); used != size {
+		t.Errorf("documents of a body of %d bytes count as %d", size, used)
+	}
+	other := read() // there is room for it, not for its documents too
+	var refused *apierr.Error
+	if _, err := TakeDocuments(other, 1); !errors.As(err, &refused) || refused.Code != apierr.Throttled {
+		t.Errorf("beyond the limit: %v", err)
+	}
+	b.Free()
+	b.Free()
+	if _, err := TakeDocuments(other, 1); err != nil {
+		t.Error(err)
+	}
+	other.Free()
+	other.Drop(1)
+	if used := bodies.Used(); used != 0 {
+		t.Errorf("%d bytes stay charged", used)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/roentgen-io/roentgen/internal/ingest"
 	"github.com/roentgen-io/roentgen/internal/query"
+	"github.com/roentgen-io/roentgen/internal/reports"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
 	"github.com/roentgen-io/roentgen/internal/xrayapi"
@@ -30,6 +31,7 @@ type fixture struct {
 	*httptest.Server
 	store   tracestore.Store
 	handler *xrayapi.Handler
+	reports *reports.Keeper
 }
 
 // faultyStore answers with errors when told to.
@@ -60,7 +62,7 @@ func serve(t testing.TB, store tracestore.Store, edit func(*xrayapi.Config)) *fi
 		store = memstore.New()
 	}
 	now := func() time.Time { return time.Unix(1795356000, 0) }
-	cfg := xrayapi.Config{Now: now, Query: query.New(store)}
+	cfg := xrayapi.Config{Now: now, Query: query.New(store), Reports: reports.Open(reports.Options{Now: now})}
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -73,7 +75,7 @@ func serve(t testing.TB, store tracestore.Store, edit func(*xrayapi.Config)) *fi
 		in.Close()
 		store.Close()
 	})
-	return &fixture{Server: s, store: store, handler: h}
+	return &fixture{Server: s, store: store, handler: h, reports: cfg.Reports}
 }
 
 // post sends a body and returns status, error type and body of the answer.

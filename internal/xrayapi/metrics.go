@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/roentgen-io/roentgen/internal/sampling"
 )
 
 // metrics are the figures of a Handler. The children of calls that went well
@@ -20,7 +22,7 @@ type okMetrics struct {
 	seconds  prometheus.Observer
 }
 
-func newMetrics(reg prometheus.Registerer, bodies *Bodies) *metrics {
+func newMetrics(reg prometheus.Registerer, bodies *Bodies, sampler *sampling.Sampler) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "roentgen_api_requests_total",
@@ -36,7 +38,13 @@ func newMetrics(reg prometheus.Registerer, bodies *Bodies) *metrics {
 		reg.MustRegister(m.requests, m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "roentgen_api_body_bytes",
 			Help: "Memory held by request bodies that are being read or decoded.",
-		}, func() float64 { return float64(bodies.Used()) }))
+		}, func() float64 { return float64(bodies.Used()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "roentgen_sampling_clients",
+			Help: "Pairs of sampling rule and client that reported in the last minutes.",
+		}, func() float64 { clients, _ := sampler.Known(); return float64(clients) }), prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "roentgen_sampling_clients_refused_total",
+			Help: "Reports of clients that got no quota because there was no room for more clients.",
+		}, func() float64 { _, refused := sampler.Known(); return float64(refused) }))
 	}
 	return m
 }

@@ -1,6 +1,7 @@
 package xrayapi
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -330,11 +331,38 @@ func (s *scanner) end() error {
 
 const segmentsKey = `"TraceSegmentDocuments"`
 
+const (
+	// arenaBytes is how large a piece of memory is that documents share: who keeps one
+	// of them, as the store does for a while, keeps all that lie beside it.
+	arenaBytes = 64 << 10
+	// arenaSlack is more than what one step of decoding writes.
+	arenaSlack = 16
+)
+
+// textLen returns how long the text is, up to its quote, of which b is the rest.
+func textLen(b []byte) int {
+	for i := 0; i < len(b); {
+		k := bytes.IndexByte(b[i:], '"')
+		if k < 0 {
+			break
+		}
+		slashes := 0
+		for j := i + k - 1; j >= 0 && b[j] == '\\'; j-- {
+			slashes++
+		}
+		if i += k; slashes%2 == 0 {
+			return i
+		}
+		i++
+	}
+	return len(b)
+}
+
 // scanSegments is the short way through a PutTraceSegments request of the form
 // that clients send: {"TraceSegmentDocuments":["...",...]}. It returns the
-// decoded documents, at most max+1 of them, all in one new piece of memory, and
-// false for every request of another form, which then goes the general way.
-func scanSegments(body []byte, max int) (docs [][]byte, ok bool) {
+// decoded documents, at most one more than most of them, in new pieces of memory, and false for
+// every request of another form, which then goes the general way.
+func scanSegments(body []byte, most int) (docs [][]byte, ok bool) {
 	s := scanner{b: body}
 	if s.peek() != '{' {
 		return nil, false
@@ -356,8 +384,8 @@ func scanSegments(body []byte, max int) (docs [][]byte, ok bool) {
 		return nil, false // an empty list is refused, with all due care
 	}
 	// Decoding never grows a text, and the key that was skipped leaves room for
-	// whole words to be stored beyond its end.
-	buf := make([]byte, len(body))
+	// whole words to be stored beyond its end: a small body never needs a second piece.
+	buf := make([]byte, min(len(body), arenaBytes))
 	docs = make([][]byte, 0, 64)
 	n := 0
 	for {
@@ -368,7 +396,7 @@ func scanSegments(body []byte, max int) (docs [][]byte, ok bool) {
 		i := s.i + 1
 		for {
 			// Copy word by word up to the next byte that needs a look.
-			for i+8 <= len(body) {
+			for stop := min(len(body), i+len(buf)-n); i+8 <= stop; {
 				w := binary.LittleEndian.Uint64(body[i:])
 				binary.LittleEndian.PutUint64(buf[n:], w)
 				if m := special(w); m != 0 {
@@ -386,6 +414,12 @@ func scanSegments(body []byte, max int) (docs [][]byte, ok bool) {
 			c := body[i]
 			if c == '"' {
 				break
+			}
+			if len(buf)-n < arenaSlack {
+				next := make([]byte, max(n-start+textLen(body[i:])+2*arenaSlack, min(len(body)-i, arenaBytes)))
+				n = copy(next, buf[start:n])
+				buf, start = next, 0
+				continue
 			}
 			if c == '\\' {
 				if i+1 < len(body) && body[i+1] == '"' { // by far the most frequent
@@ -410,7 +444,7 @@ func scanSegments(body []byte, max int) (docs [][]byte, ok bool) {
 			i++
 		}
 		docs = append(docs, buf[start:n:n])
-		if len(docs) > max {
+		if len(docs) > most {
 			return docs, true
 		}
 		s.i = i + 1
@@ -432,7 +466,7 @@ func scanSegments(body []byte, max int) (docs [][]byte, ok bool) {
 	if s.end() != nil {
 		return nil, false
 	}
-	if n < len(body)/2 {
+	if len(body) <= arenaBytes && n < len(body)/2 {
 		// Mostly white space or escapes: do not hold what is not used.
 		small, at := append(make([]byte, 0, n), buf[:n]...), 0
 		for i, d := range docs {

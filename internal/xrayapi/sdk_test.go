@@ -112,7 +112,7 @@ func TestSDK(t *testing.T) {
 	}); err != nil {
 		t.Error(err)
 	}
-	if got := f.handler.Telemetry(); len(got) != 1 || got[0].Hostname != "box" || got[0].Received != 7 || got[0].HTTP5XX != 3 || got[0].Timestamp != 5 {
+	if got := f.reports.Senders(); len(got) != 1 || got[0].Hostname != "box" || got[0].Total.Received != 7 || got[0].Total.HTTP5XX != 3 || got[0].Records[0].Timestamp != 5 {
 		t.Errorf("telemetry: %+v", got)
 	}
 	rules, err := client.GetSamplingRules(ctx, &xray.GetSamplingRulesInput{})
@@ -225,14 +225,14 @@ func TestSDKErrors(t *testing.T) {
 	if !errors.As(err, &api) || api.ErrorCode() != "ValidationException" || api.ErrorMessage() == "" {
 		t.Errorf("%v", err)
 	}
-	_, err = client.GetInsightSummaries(ctx, &xray.GetInsightSummariesInput{StartTime: aws.Time(time.Unix(1, 0)), EndTime: aws.Time(time.Unix(2, 0))})
+	_, err = client.GetServiceGraph(ctx, &xray.GetServiceGraphInput{StartTime: aws.Time(time.Unix(1, 0)), EndTime: aws.Time(time.Unix(2, 0))})
 	if !errors.As(err, &api) || api.ErrorCode() != "NotImplementedException" {
 		t.Errorf("%v", err)
 	}
 }
 
 // TestSDKDoesNotRepeat checks that a client with the usual retries asks only
-// once for what is not built yet.
+// once for what this server does not do.
 func TestSDKDoesNotRepeat(t *testing.T) {
 	f := serve(t, nil, nil)
 	calls := &countingClient{HTTPClient: f.Client()}
@@ -240,7 +240,7 @@ func TestSDKDoesNotRepeat(t *testing.T) {
 		Region: "eu-central-1", BaseEndpoint: aws.String(f.URL + "/base/"), HTTPClient: calls,
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
 	})
-	_, err := client.GetInsightSummaries(context.Background(), &xray.GetInsightSummariesInput{StartTime: aws.Time(time.Unix(1, 0)), EndTime: aws.Time(time.Unix(2, 0))})
+	_, err := client.GetServiceGraph(context.Background(), &xray.GetServiceGraphInput{StartTime: aws.Time(time.Unix(1, 0)), EndTime: aws.Time(time.Unix(2, 0))})
 	var api smithy.APIError
 	if !errors.As(err, &api) || api.ErrorCode() != "NotImplementedException" || calls.n != 1 {
 		t.Errorf("%d calls, %v", calls.n, err)

@@ -72,23 +72,38 @@ func appendMatched(dst []byte, key string, r *trace.Row, annotations []int, flag
 	return append(appendDoubleOrNull(dst, duration, hasDuration), '}')
 }
 
-// appendAnnotations appends annotations, sorted by key, as lists by key.
+// maxAnnotationKeys is how many annotations a summary lists when some of them are
+// only attributes of spans, of which a trace has any number. Real annotations are
+// listed however many they are.
+const maxAnnotationKeys = 50
+
+// appendAnnotations appends annotations, sorted by key, as lists by key: first
+// those that documents have, then attributes, but for links, which are only searched for.
 func appendAnnotations(dst []byte, list []trace.Annotation) []byte {
 	dst = append(dst, '{')
-	for i, a := range list {
-		switch {
-		case i > 0 && list[i-1].Key == a.Key:
-			dst = append(dst, ',')
-		default:
-			if i > 0 {
-				dst = append(dst, "],"...)
+	keys := 0
+	for _, attributes := range [...]bool{false, true} {
+		for i := 0; i < len(list); {
+			first, n, attribute := i, 0, true
+			for ; i+n < len(list) && list[i+n].Key == list[i].Key; n++ {
+				attribute = attribute && list[i+n].Attribute
 			}
-			dst = append(segment.AppendString(dst, a.Key), ":["...)
+			i += n
+			if attribute != attributes || attribute && (keys >= maxAnnotationKeys || list[first].Key == trace.LinkKey) {
+				continue
+			}
+			if keys++; keys > 1 {
+				dst = append(dst, ',')
+			}
+			dst = append(segment.AppendString(dst, list[first].Key), ":["...)
+			for k, a := range list[first:i] {
+				if k > 0 {
+					dst = append(dst, ',')
+				}
+				dst = appendAnnotation(dst, a)
+			}
+			dst = append(dst, ']')
 		}
-		dst = appendAnnotation(dst, a)
-	}
-	if len(list) > 0 {
-		dst = append(dst, ']')
 	}
 	return append(dst, '}')
 }

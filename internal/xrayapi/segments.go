@@ -1,11 +1,10 @@
 package xrayapi
 
 import (
-	"sync"
-	"time"
 	"unsafe"
 
 	"github.com/roentgen-io/roentgen/internal/ingest"
+	"github.com/roentgen-io/roentgen/internal/keys"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
 	"github.com/roentgen-io/roentgen/segment"
 )
@@ -14,8 +13,22 @@ var putTraceSegmentsInput = &shape{kind: kStruct, members: []member{
 	{name: "TraceSegmentDocuments", required: true, shape: list(stringShape)},
 }}
 
+// TakeDocuments is SegmentDocuments for a body whose documents count among all bodies
+// in place of the request's own bytes, until the body is freed.
+func TakeDocuments(body *Body, max int) ([][]byte, error) {
+	size := len(body.Data)
+	if err := body.Grow(size); err != nil { // they are copied, and never larger than what they come from
+		return nil, err
+	}
+	docs, err := SegmentDocuments(body.Data, max)
+	if err == nil {
+		body.Drop(int64(size)) // nothing refers to it any more, and storing may take a while
+	}
+	return docs, err
+}
+
 // SegmentDocuments reads a PutTraceSegments request: at most max documents, in
-// memory of their own. The error is an *apierr.Error.
+// memory of their own, which the caller counts. The error is an *apierr.Error.
 func SegmentDocuments(body []byte, max int) ([][]byte, error) {
 	docs, ok := scanSegments(body, max)
 	if !ok {
@@ -51,15 +64,15 @@ func tooManyDocuments(max int) error {
 }
 
 func (h *Handler) putTraceSegments(c *call, body *Body) error {
-	docs, err := SegmentDocuments(body.Data, h.documents)
+	size := len(body.Data)
+	docs, err := TakeDocuments(body, h.limits.Documents)
 	if err != nil {
 		return err
 	}
-	body.Free() // nothing refers to it any more, and storing may take a while
-	if !h.rate.take(len(docs)) {
+	if !h.rate.Take(len(docs)) || !keys.Of(c.ctx).Take(len(docs), size) {
 		return apierr.New(apierr.Throttled, "Rate exceeded")
 	}
-	refused, err := h.cfg.Ingester.Put(c.ctx, ingest.Origin{Source: ingest.SourceHTTP, Peer: c.r.RemoteAddr}, docs)
+	refused, err := h.cfg.Ingester.Put(c.ctx, ingest.Origin{Source: ingest.SourceHTTP, Peer: c.r.RemoteAddr, Via: c.r.Header.Get(ingest.HeaderVia)}, docs)
 	if err != nil {
 		return err
 	}
@@ -89,41 +102,4 @@ func appendUnprocessed(dst []byte, r *segment.Refusal) []byte {
 	}
 	dst = append(dst, `,"Message":`...)
 	return append(segment.AppendString(dst, r.Message), '}')
-}
-
-// bucket allows so many documents a second, one second's worth at once. A nil
-// bucket allows everything.
-type bucket struct {
-	rate float64
-	now  func() time.Time
-
-	mu struct {
-		sync.Mutex
-		left float64
-		at   time.Time
-	}
-}
-
-func newBucket(rate float64, now func() time.Time) *bucket {
-	b := &bucket{rate: rate, now: now}
-	b.mu.left, b.mu.at = rate, now()
-	return b
-}
-
-func (b *bucket) take(n int) bool {
-	if b == nil {
-		return true
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := b.now()
-	if passed := now.Sub(b.mu.at).Seconds(); passed > 0 {
-		b.mu.left = min(b.rate, b.mu.left+passed*b.rate)
-		b.mu.at = now
-	}
-	if b.mu.left < float64(n) {
-		return false
-	}
-	b.mu.left -= float64(n)
-	return true
 }

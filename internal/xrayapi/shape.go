@@ -3,6 +3,8 @@ package xrayapi
 import (
 	"errors"
 	"math"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -21,6 +23,7 @@ const (
 	kBool
 	kTime // epoch seconds
 	kList
+	kMap // of texts to what elem says
 	kStruct
 )
 
@@ -28,12 +31,14 @@ const (
 // enforced on requests.
 type shape struct {
 	kind    kind
-	min     float64 // least value of a number, length of a string or list; meaningful when hasMin
+	min     float64 // least value of a number, length of a string, list or map; meaningful when hasMin
 	max     float64
 	hasMin  bool
 	hasMax  bool
 	enum    []string // in the order in which the service lists them
-	elem    *shape   // of a list
+	pattern *pattern // of a string
+	elem    *shape   // of a list; of a map its values
+	key     *shape   // of a map, a string
 	members []member // of a structure, in the order in which violations are told
 }
 
@@ -43,17 +48,28 @@ type member struct {
 	shape    *shape
 }
 
+// pattern is a regular expression that a whole string has to match.
+type pattern struct {
+	text  string
+	whole *regexp.Regexp
+}
+
+func patternOf(text string) *pattern {
+	return &pattern{text: text, whole: regexp.MustCompile(`\A(?:` + text + `)\z`)}
+}
+
 // value is a decoded member. A nil *value stands for an absent or null one.
 type value struct {
 	s    string
 	f    float64
 	b    bool
-	list []*value
-	n    int // elements of the list; more than len(list) when the rest was not kept
+	list []*value // elements of a list, values of a map
+	keys []string // of a map, each once, in the order of the request
+	n    int      // elements of the list or map; more than len(list) when the rest was not kept
 	m    []*value
 }
 
-// keepElements bounds the elements of a list that are kept. No operation takes
+// keepElements bounds the elements of a list or map that are kept. No operation takes
 // more than a fraction, and a body full of "" must not become a giant tree.
 const keepElements = 20_000
 
@@ -144,6 +160,9 @@ func decodeValue(s *scanner, sh *shape, depth int) (*value, error) {
 	case 'n':
 		return nil, s.literal("null")
 	case '{':
+		if sh.kind == kMap {
+			return decodeMap(s, sh, depth)
+		}
 		if sh.kind != kStruct {
 			return nil, errNoStruct
 		}
@@ -220,10 +239,34 @@ func decodeValue(s *scanner, sh *shape, depth int) (*value, error) {
 	switch sh.kind {
 	case kList:
 		return nil, errWantList
-	case kStruct:
+	case kStruct, kMap:
 		return nil, errWantStruct
 	}
 	return nil, typeError(token + " can not be converted to " + sh.kind.javaType())
+}
+
+// decodeMap reads a map. Of values with one key the last counts.
+func decodeMap(s *scanner, sh *shape, depth int) (*value, error) {
+	v := &value{}
+	at := make(map[string]int)
+	err := s.object(func(key []byte) error {
+		i, seen := at[string(key)]
+		if !seen {
+			v.n++
+		}
+		if !seen && v.n > keepElements {
+			return s.skip(depth + 1)
+		}
+		e, err := decodeValue(s, sh.elem, depth+1)
+		if seen {
+			v.list[i] = e
+			return err
+		}
+		at[string(key)] = len(v.list)
+		v.keys, v.list = append(v.keys, string(key)), append(v.list, e)
+		return err
+	})
+	return v, err
 }
 
 // The bounds of an answer to a request full of violations.
@@ -270,23 +313,14 @@ func (c *checker) check(v *value, sh *shape, path string) {
 		return
 	}
 	bounds := func(n float64, what string) {
-		if sh.hasMin && n < sh.min {
-			c.add(v, sh, path, "Member must have "+what+" greater than or equal to "+formatBound(sh.min))
-		}
-		if sh.hasMax && n > sh.max {
-			c.add(v, sh, path, "Member must have "+what+" less than or equal to "+formatBound(sh.max))
+		for _, rule := range sh.brokenByNumber(n, what) {
+			c.add(v, sh, path, rule)
 		}
 	}
 	switch sh.kind {
 	case kString:
-		bounds(float64(utf8.RuneCountInString(v.s)), "length")
-		if sh.enum != nil {
-			for _, e := range sh.enum {
-				if v.s == e {
-					return
-				}
-			}
-			c.add(v, sh, path, "Member must satisfy enum value set: ["+strings.Join(sh.enum, ", ")+"]")
+		for _, rule := range sh.brokenByText(v.s) {
+			c.add(v, sh, path, rule)
 		}
 	case kInt, kDouble:
 		bounds(v.f, "value")
@@ -300,6 +334,9 @@ func (c *checker) check(v *value, sh *shape, path string) {
 			}
 			c.check(e, sh.elem, at)
 		}
+	case kMap:
+		bounds(float64(v.n), "length")
+		c.checkMap(v, sh, path)
 	case kStruct:
 		for i, m := range sh.members {
 			at := lowerFirst(m.name)
@@ -315,6 +352,84 @@ func (c *checker) check(v *value, sh *shape, path string) {
 			c.check(v.m[i], m.shape, at)
 		}
 	}
+}
+
+// checkMap checks keys and values of a map of strings to strings. The service tells of the
+// map as a whole, with all rules for its keys or values.
+func (c *checker) checkMap(v *value, sh *shape, path string) {
+	badKey, badValue := false, false
+	for i, e := range v.list {
+		badKey = badKey || len(sh.key.brokenByText(v.keys[i])) > 0
+		if e == nil {
+			c.add(nil, sh.elem, path+"."+shorten(v.keys[i])+".member", "Member must not be null")
+			continue
+		}
+		badValue = badValue || len(sh.elem.brokenByText(e.s)) > 0
+	}
+	if badKey {
+		c.add(v, sh, path, "Map keys must satisfy constraint: ["+strings.Join(sh.key.rules(), ", ")+"]")
+	}
+	if badValue {
+		c.add(v, sh, path, "Map value must satisfy constraint: ["+strings.Join(sh.elem.rules(), ", ")+"]")
+	}
+}
+
+// brokenByNumber returns the rules that a number or length breaks.
+func (sh *shape) brokenByNumber(n float64, what string) []string {
+	var broken []string
+	if sh.hasMin && n < sh.min {
+		broken = append(broken, sh.minRule(what))
+	}
+	if sh.hasMax && n > sh.max {
+		broken = append(broken, sh.maxRule(what))
+	}
+	return broken
+}
+
+// brokenByText returns the rules that a string breaks.
+func (sh *shape) brokenByText(s string) []string {
+	broken := sh.brokenByNumber(float64(utf8.RuneCountInString(s)), "length")
+	if sh.enum != nil && !slices.Contains(sh.enum, s) {
+		broken = append(broken, sh.enumRule())
+	}
+	if sh.pattern != nil && !sh.pattern.whole.MatchString(s) {
+		broken = append(broken, sh.patternRule())
+	}
+	return broken
+}
+
+func (sh *shape) minRule(what string) string {
+	return "Member must have " + what + " greater than or equal to " + formatBound(sh.min)
+}
+
+func (sh *shape) maxRule(what string) string {
+	return "Member must have " + what + " less than or equal to " + formatBound(sh.max)
+}
+
+func (sh *shape) enumRule() string {
+	return "Member must satisfy enum value set: [" + strings.Join(sh.enum, ", ") + "]"
+}
+
+func (sh *shape) patternRule() string {
+	return "Member must satisfy regular expression pattern: " + sh.pattern.text
+}
+
+// rules returns all rules for a string.
+func (sh *shape) rules() []string {
+	var rules []string
+	if sh.hasMax {
+		rules = append(rules, sh.maxRule("length"))
+	}
+	if sh.hasMin {
+		rules = append(rules, sh.minRule("length"))
+	}
+	if sh.enum != nil {
+		rules = append(rules, sh.enumRule())
+	}
+	if sh.pattern != nil {
+		rules = append(rules, sh.patternRule())
+	}
+	return rules
 }
 
 func formatBound(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
@@ -345,6 +460,16 @@ func echo(v *value, sh *shape) string {
 			parts = append(parts, echoOrNull(e, sh.elem))
 		}
 		text = "[" + strings.Join(parts, ", ") + "]"
+	case kMap:
+		var parts []string
+		for i, e := range v.list {
+			if i == maxEchoedInList {
+				parts = append(parts, "...")
+				break
+			}
+			parts = append(parts, shorten(v.keys[i])+"="+echoOrNull(e, sh.elem))
+		}
+		text = "{" + strings.Join(parts, ", ") + "}"
 	case kStruct:
 		var parts []string
 		for i, m := range sh.members {

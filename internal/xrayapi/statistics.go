@@ -85,7 +85,7 @@ func (h *Handler) getTimeSeriesServiceStatistics(c *call, in *value) error {
 func (h *Handler) selection(text string) (servicegraph.Selection, error) {
 	if h.cfg.Selector == nil {
 		return servicegraph.Selection{}, apierr.New(apierr.NotImplemented,
-			"EntitySelectorExpression is not built yet in this version of Roentgen; leave it out to get the statistics of the entry points")
+			"This server reads no EntitySelectorExpression; leave it out to get the statistics of the entry points")
 	}
 	sel, err := h.cfg.Selector(text)
 	var api *apierr.Error

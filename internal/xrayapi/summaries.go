@@ -80,17 +80,25 @@ func (h *Handler) getTraceSummaries(c *call, in *value) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(AppendSummaries(nil, page, ask.Clock, start, false))
+	return c.reply(AppendSummaries(nil, page, ask.Clock, start, NotOwn))
 }
 
 func invalidToken(token string) error {
 	return apierr.New(apierr.InvalidRequest, "Invalid token %s", shorten(token))
 }
 
+// OwnKeys says which keys a summary has that the X-Ray API does not know.
+type OwnKeys uint8
+
+const (
+	NotOwn       OwnKeys = iota // none
+	Own                         // InProgress and OrphanOnly
+	OwnWithShape                // and Shape: the trace as a small picture shows it
+)
+
 // AppendSummaries appends a page as GetTraceSummaries answers it; start is the
-// window's, in epoch seconds. With own, each summary has the keys InProgress
-// and OrphanOnly too, which the X-Ray API does not know.
-func AppendSummaries(dst []byte, page *query.Page, clock tracestore.Clock, start float64, own bool) []byte {
+// window's, in epoch seconds.
+func AppendSummaries(dst []byte, page *query.Page, clock tracestore.Clock, start float64, own OwnKeys) []byte {
 	approximate := math.Floor(start)
 	if clock == tracestore.ClockEnd {
 		approximate -= 60
@@ -114,13 +122,13 @@ func AppendSummaries(dst []byte, page *query.Page, clock tracestore.Clock, start
 	return append(appendInt(dst, page.Examined), '}')
 }
 
-// AppendSummary appends the summary of one trace, as AppendSummaries does with own.
-func AppendSummary(dst []byte, r *trace.Row) []byte {
-	return appendSummary(dst, r, filterexpr.Matched{}, true, true)
+// AppendSummary appends the summary of one trace, as AppendSummaries does.
+func AppendSummary(dst []byte, r *trace.Row, own OwnKeys) []byte {
+	return appendSummary(dst, r, filterexpr.Matched{}, true, own)
 }
 
 // appendSummary appends one TraceSummary.
-func appendSummary(dst []byte, r *trace.Row, by filterexpr.Matched, matched, own bool) []byte {
+func appendSummary(dst []byte, r *trace.Row, by filterexpr.Matched, matched bool, own OwnKeys) []byte {
 	dst = append(dst, `{"Annotations":`...)
 	dst = appendAnnotations(dst, r.Annotations)
 	dst = append(dst, `,"AvailabilityZones":`...)
@@ -159,7 +167,7 @@ func appendSummary(dst []byte, r *trace.Row, by filterexpr.Matched, matched, own
 	dst = appendStringOrNull(dst, r.UserAgent)
 	dst = append(dst, `},"Id":"`...)
 	dst = append(dst, r.ID.String()...)
-	if own {
+	if own != NotOwn {
 		dst = append(dst, `","InProgress":`...)
 		dst = appendBool(dst, r.InProgress)
 		dst = append(dst, `,"InstanceIds":`...)
@@ -175,7 +183,7 @@ func appendSummary(dst []byte, r *trace.Row, by filterexpr.Matched, matched, own
 	dst = appendDoubleOrNull(dst, math.Floor(float64(r.Changed)/1e3), matched)
 	dst = append(dst, `,"MatchedService":`...)
 	dst = appendMatchedService(dst, r, by)
-	if own {
+	if own != NotOwn {
 		dst = append(dst, `,"OrphanOnly":`...)
 		dst = appendBool(dst, r.OrphanOnly)
 	}
@@ -194,7 +202,12 @@ func appendSummary(dst []byte, r *trace.Row, by filterexpr.Matched, matched, own
 		}
 		dst = appendServiceID(dst, s)
 	}
-	dst = append(dst, `],"StartTime":`...)
+	dst = append(dst, ']')
+	if own == OwnWithShape {
+		dst = append(dst, `,"Shape":`...)
+		dst = appendShape(dst, r)
+	}
+	dst = append(dst, `,"StartTime":`...)
 	dst = appendDouble(dst, float64(r.Start)/1e9)
 	dst = append(dst, `,"Users":[`...)
 	for i, u := range r.Users {

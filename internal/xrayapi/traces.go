@@ -28,28 +28,12 @@ const (
 func (h *Handler) batchGetTraces(c *call, in *value) error {
 	sh := batchGetTracesInput
 	list := in.get(sh, "TraceIds")
-	if list.n > h.traceIDs {
-		return apierr.New(apierr.InvalidRequest, "Exceeding maximum query size: %d", h.traceIDs)
+	if list.n > h.limits.TraceIDs {
+		return apierr.New(apierr.InvalidRequest, "Exceeding maximum query size: %d", h.limits.TraceIDs)
 	}
-	ids := make([]segment.TraceID, 0, len(list.list))
-	seen := make(map[segment.TraceID]bool, len(list.list))
-	text := make(map[string]bool, len(list.list))
-	for _, v := range list.list {
-		if text[v.s] {
-			return apierr.New(apierr.InvalidRequest, "Containing duplicate trace ids")
-		}
-		text[v.s] = true
-	}
-	for _, v := range list.list {
-		id, err := segment.ParseAnyTraceID(v.s)
-		if err != nil {
-			return apierr.New(apierr.InvalidRequest, "Invalid trace id %s: incorrect id format", v.s)
-		}
-		if seen[id] { // one id in two spellings
-			return apierr.New(apierr.InvalidRequest, "Containing duplicate trace ids")
-		}
-		seen[id] = true
-		ids = append(ids, id)
+	ids, err := distinctTraceIDs(list)
+	if err != nil {
+		return err
 	}
 	first := 0
 	if v := in.get(sh, "NextToken"); v != nil {
@@ -62,11 +46,38 @@ func (h *Handler) batchGetTraces(c *call, in *value) error {
 	return h.writeTraces(c, ids, first)
 }
 
+// distinctTraceIDs reads trace ids, none of which may be there twice.
+func distinctTraceIDs(list *value) ([]segment.TraceID, error) {
+	ids := make([]segment.TraceID, 0, len(list.list))
+	seen := make(map[segment.TraceID]bool, len(list.list))
+	text := make(map[string]bool, len(list.list))
+	for _, v := range list.list {
+		if text[v.s] {
+			return nil, errDuplicateIDs
+		}
+		text[v.s] = true
+	}
+	for _, v := range list.list {
+		id, err := segment.ParseAnyTraceID(v.s)
+		if err != nil {
+			return nil, apierr.New(apierr.InvalidRequest, "Invalid trace id %s: incorrect id format", v.s)
+		}
+		if seen[id] { // one id in two spellings
+			return nil, errDuplicateIDs
+		}
+		seen[id] = true
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+var errDuplicateIDs = apierr.New(apierr.InvalidRequest, "Containing duplicate trace ids")
+
 // writeTraces answers with the traces ids[first:]. While the answer fits into
 // answerBuffer it is built whole, keys in alphabetical order. A larger one is
 // streamed: then the token, which nobody knows before, comes as the last key.
 func (h *Handler) writeTraces(c *call, ids []segment.TraceID, first int) error {
-	a := answer{c: c, buf: append(make([]byte, 0, 16<<10), `"Traces":[`...)}
+	a := answer{c: c, full: h.full, buf: append(make([]byte, 0, 16<<10), `"Traces":[`...)}
 	token := "null"
 	for i := first; i < len(ids); i++ {
 		t, err := h.cfg.Query.Trace(c.ctx, ids[i])
@@ -99,12 +110,17 @@ func (h *Handler) writeTraces(c *call, ids []segment.TraceID, first int) error {
 	return a.flush()
 }
 
+func (h *Handler) full(id segment.TraceID) bool {
+	return h.cfg.Ingester != nil && h.cfg.Ingester.TraceFull(id)
+}
+
 // answer collects what is to be sent and begins to send it when it grows large.
 type answer struct {
 	c      *call
 	buf    []byte
 	sent   int
 	traces int
+	full   func(segment.TraceID) bool // tells whether documents of a trace were refused for its size
 }
 
 // flush sends the buffer. An error means that the client is gone.
@@ -136,7 +152,9 @@ func (a *answer) trace(t *trace.Trace) error {
 	}
 	a.buf = append(a.buf, `,"Id":"`...)
 	a.buf = append(a.buf, t.ID.String()...)
-	a.buf = append(a.buf, `","LimitExceeded":false,"Segments":[`...)
+	a.buf = append(a.buf, `","LimitExceeded":`...)
+	a.buf = appendBool(a.buf, a.full(t.ID))
+	a.buf = append(a.buf, `,"Segments":[`...)
 	for i, d := range t.Documents(false) {
 		if i > 0 {
 			a.buf = append(a.buf, ',')

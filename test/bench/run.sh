@@ -90,6 +90,55 @@ search() {
   rm -rf "$dir"
 }
 
+# index N: N small documents of now, so that the indexes are as large as they get on a disk that is not, and questions.
+index() {
+  local n=$1 dir=$scratch/index
+  start "$dir"
+  echo "loading $n documents of 0.3 KB ..." >&2
+  "$bin" bench ingest --endpoint "$endpoint" --documents "$n" --size 300 --rare --batch 500 --clients 4 --ids "$scratch/ids" --pid "$server" | sed 's/^/- load: /'
+  echo "- data folder: $(du -sm "$dir" | cut -f1) MB; resident memory: $(resident)"
+  echo; "$bin" bench search --endpoint "$endpoint" --window 24h --times 10; echo
+  "$bin" bench read --endpoint "$endpoint" --ids "$scratch/ids" --reads 20000 --clients 1 | sed "s/^/- traces by id: /"
+  echo "- peak memory: $(awk '/^VmHWM/ { printf "%.0f MB", $2 * 1024 / 1e6 }' "/proc/$server/status")"
+  stop
+  start "$dir"
+  echo "- start-up: $took ms to /-/ready"
+  stop
+  rm -rf "$dir"
+}
+
+# spans N: spans in batches of 500 and of 5,000, on a folder of their own each, what they take on the
+# disk, by kind, traces by id, searches, and what is left of acknowledged spans after kill -9.
+spans() {
+  local n=$1 dir=$scratch/spans batch
+  for batch in 500 5000; do
+    start "$dir"
+    echo "loading $n spans of 257 bytes in batches of $batch ..." >&2
+    "$bin" bench ingest --endpoint "$endpoint" --otlp --size 257 --documents "$n" --batch "$batch" --clients 4 --ids "$scratch/ids" --pid "$server" | sed "s/^/- batches of $batch: /"
+    if [ "$batch" = 500 ]; then
+      for clients in 1 8; do
+        "$bin" bench read --endpoint "$endpoint" --ids "$scratch/ids" --reads 20000 --clients "$clients" | sed "s/^/- traces by id, $clients clients: /"
+      done
+      echo; "$bin" bench search --endpoint "$endpoint" --window 24h --times 30; echo
+    fi
+    stop
+    "$bin" bench disk "$dir" | sed 's/^/    /'
+    rm -rf "$dir"
+  done
+  for i in 1 2 3; do
+    start "$dir"
+    "$bin" bench ingest --endpoint "$endpoint" --otlp --size 257 --documents 10000 --batch 500 --clients 4 --ids "$scratch/ids" --keep-ids 1000000 >/dev/null
+    sleep 1
+    kill -9 "$server"; wait "$server" || true
+    start "$dir"
+    ids=$(wc -l <"$scratch/ids")
+    kept=$(while read -r id; do curl -fs "$endpoint/api/traces/$id?format=otlp"; done <"$scratch/ids" | grep -o '"spanId"' | wc -l)
+    echo "- killed (-9) a second after the last acknowledgement, run $i: $kept spans kept of 10,000 in $ids traces"
+    stop
+    rm -rf "$dir"
+  done
+}
+
 start_up() {
   for i in 1 2 3 4 5; do
     rm -rf "$scratch/empty"
@@ -100,13 +149,28 @@ start_up() {
   done
 }
 
+# agent: the agent in front of a stand-in for the API; the X-Ray daemon beside it when $XRAY_DAEMON names its binary.
+agent() {
+  echo "roentgen agent, to an API that checks nothing (calls are signed):"; echo
+  "$bin" bench agent --scratch "$scratch" "$@"
+  echo; echo "The same, to a Roentgen server's API (unsigned, larger calls):"; echo
+  "$bin" bench agent --scratch "$scratch" --type roentgen --only 'API 0s' "$@"
+  if [ -n "${XRAY_DAEMON:-}" ]; then
+    echo; echo "The X-Ray daemon:"; echo
+    "$bin" bench agent --scratch "$scratch" --daemon "$XRAY_DAEMON" "$@"
+  fi
+}
+
 about
 case $what in
   quick) ingest --duration 5s --sink 2s --only 'batches of 50, 8 clients' ;;
   ingest) ingest "${@:2}" ;;
   read) read_traces "${2:-1000000}" ;;
   search) search "${2:-1000000}" "${3:-60s}" ;;
+  spans) spans "${2:-1000000}" ;;
+  index) index "${2:-10000000}" ;;
   start) start_up ;;
+  agent) agent "${@:2}" ;;
   all) ingest; echo; read_traces 1000000; echo; start_up ;;
-  *) echo "usage: $0 [quick|ingest|read N|search N|start|all]" >&2; exit 2 ;;
+  *) echo "usage: $0 [quick|ingest|read N|search N|spans N|index N|start|agent|all]" >&2; exit 2 ;;
 esac

@@ -76,15 +76,20 @@ func node(t *testing.T) string {
 }
 
 // goSDK builds the program that uses the X-Ray SDK for Go, once.
-var goSDK = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(scratch, "go-sdk")
-	build := exec.Command("go", "build", "-trimpath", "-o", path, ".")
-	build.Dir = "go-sdk"
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
-})
+var goSDK = builds("go-sdk", ".", "go-sdk")
+
+// builds returns what builds a program of a module beside the tests, once, and tells its path.
+func builds(module, pkg, name string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		path := filepath.Join(scratch, name)
+		build := exec.Command("go", "build", "-trimpath", "-o", path, pkg)
+		build.Dir = module
+		if out, err := build.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%w\n%s", err, out)
+		}
+		return path, nil
+	})
+}
 
 // environment is the environment of a client: that of the test, less what would
 // lead an AWS client elsewhere, with credentials that mean nothing.
@@ -106,7 +111,10 @@ func environment(more ...string) []string {
 }
 
 // server is a running roentgen.
-type server struct{ *process.Server }
+type server struct {
+	*process.Server
+	bearer string // the token of a key to read with; "" when the server wants none
+}
 
 // serve starts a server on a free port and stops it when the test ends. It fails
 // the test if the server does not become ready or does not end well.
@@ -127,7 +135,7 @@ func stopped(t *testing.T, s *process.Server) *server {
 			t.Logf("the server's log:\n%s", s.Output)
 		}
 	})
-	return &server{s}
+	return &server{Server: s}
 }
 
 // call posts a JSON body to a path of the API and returns status, headers and body.
@@ -184,9 +192,14 @@ func (s *server) get(t *testing.T, id string) (trace traceAnswer, ok bool) {
 // eventually calls done until it is true, for things that arrive by UDP.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+	within(t, 20*time.Second, what, done)
+}
+
+func within(t *testing.T, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within %v: %s", limit, what)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/roentgen-io/roentgen/internal/demo"
+	"github.com/roentgen-io/roentgen/internal/otlp"
 	"github.com/roentgen-io/roentgen/test/process"
 	"github.com/roentgen-io/roentgen/test/recount"
 )
@@ -75,7 +76,9 @@ func newCopier(t *testing.T, s *process.Server) *copier {
 			return
 		}
 		var in struct{ TraceSegmentDocuments []string }
-		if err := json.Unmarshal(body, &in); err != nil {
+		if r.URL.Path == "/v1/traces" {
+			c.spans(t, body)
+		} else if err := json.Unmarshal(body, &in); err != nil {
 			t.Errorf("the demo posted %.200q to %s: %v", body, r.URL, err)
 		}
 		c.mu.Lock()
@@ -96,6 +99,33 @@ func newCopier(t *testing.T, s *process.Server) *copier {
 		out.Close()
 	})
 	return c
+}
+
+// spans takes a request of spans, as the documents that they stand for.
+func (c *copier) spans(t *testing.T, request []byte) {
+	var docs []string
+	var m otlp.Mapping
+	spans := 0
+	err := otlp.Walk(request, func(source, data []byte) bool {
+		src, err := m.Source(source)
+		var span otlp.Span
+		if err := errors.Join(err, otlp.ParseSpan(data, &span)); err != nil {
+			t.Errorf("the demo sent a span that cannot be read: %v", err)
+			return false
+		}
+		for _, seg := range m.Segments(src, &span) {
+			docs = append(docs, string(seg.AppendDocument(nil)))
+		}
+		spans++
+		return true
+	})
+	if err != nil {
+		t.Errorf("the demo sent spans that cannot be read: %v", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.docs = append(c.docs, docs...)
+	c.puts += spans
 }
 
 // serviceGraph asks for the graph of a window and checks that it is in itself

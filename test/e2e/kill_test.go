@@ -78,6 +78,35 @@ func (w *writer) document(parent *sentDoc) *sentDoc {
 	return d
 }
 
+// writeOn has writers put documents at a server, each until it is gone or stop is
+// called. stop returns what a writer found wrong.
+func writeOn(writers []*writer, url string) (stop func() error) {
+	var group sync.WaitGroup
+	var bad atomic.Pointer[error]
+	ctx, cancel := context.WithCancel(context.Background())
+	for _, w := range writers {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				ok, err := w.put(url)
+				if err != nil {
+					bad.CompareAndSwap(nil, &err)
+				}
+				if !ok {
+					return
+				}
+			}
+		})
+	}
+	return func() error {
+		cancel()
+		group.Wait()
+		if err := bad.Load(); err != nil {
+			return *err
+		}
+		return nil
+	}
+}
+
 // put sends one call of up to eight documents. It returns false when the server
 // is gone.
 func (w *writer) put(url string) (bool, error) {
@@ -249,28 +278,11 @@ func TestKill(t *testing.T) {
 		if err := book.verify(client, s.URL, book.sample(rng, 150)); err != nil {
 			t.Fatalf("seed %d, after kill %d: %v\n%s", seed, kill, err, s.Output)
 		}
-		var group sync.WaitGroup
-		var bad atomic.Pointer[error]
-		ctx, stop := context.WithCancel(context.Background())
-		for _, w := range writers {
-			group.Go(func() {
-				for ctx.Err() == nil {
-					ok, err := w.put(s.URL)
-					if err != nil {
-						bad.CompareAndSwap(nil, &err)
-					}
-					if !ok {
-						return
-					}
-				}
-			})
-		}
+		stop := writeOn(writers, s.URL)
 		time.Sleep(time.Duration(50+rng.IntN(350)) * time.Millisecond)
 		s.Kill()
-		stop()
-		group.Wait()
-		if err := bad.Load(); err != nil {
-			t.Fatalf("seed %d, before kill %d: %v\n%s", seed, kill+1, *err, s.Output)
+		if err := stop(); err != nil {
+			t.Fatalf("seed %d, before kill %d: %v\n%s", seed, kill+1, err, s.Output)
 		}
 		client.CloseIdleConnections()
 	}

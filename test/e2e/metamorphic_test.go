@@ -228,6 +228,7 @@ func newHouse(t *testing.T, memory bool) *house {
 	t.Helper()
 	h := &house{t: t, settings: config.NewDefault(), memory: memory}
 	h.settings.DataDir, h.settings.Listen, h.settings.UDPListen = t.TempDir(), process.FreeAddress(t), "off"
+	h.settings.OTLPGRPC, h.settings.OTLPHTTP = "", ""
 	h.open()
 	t.Cleanup(h.shut)
 	return h

@@ -114,6 +114,7 @@ type Server struct {
 
 	cmd    *exec.Cmd
 	exited chan struct{}
+	client *http.Client
 }
 
 // Serve runs `roentgen serve` over a data folder on a free port and waits until
@@ -128,8 +129,26 @@ func Serve(t testing.TB, dataDir string, flags ...string) *Server {
 // waits as Serve does.
 func Start(t testing.TB, address string, args ...string) *Server {
 	t.Helper()
-	s := Launch(t, args...)
-	s.Address, s.URL = address, "http://"+address
+	return await(t, Launch(t, args...), http.DefaultClient, "http", address)
+}
+
+// ServeTLS is Serve with flags that make the server speak TLS; client trusts its
+// certificate.
+func ServeTLS(t testing.TB, dataDir string, client *http.Client, flags ...string) *Server {
+	t.Helper()
+	address := FreeAddress(t)
+	return await(t, Launch(t, append([]string{"serve", "--listen", address, "--data-dir", dataDir}, flags...)...), client, "https", address)
+}
+
+// Await waits until a launched process is ready at address.
+func Await(t testing.TB, s *Server, address string) *Server {
+	t.Helper()
+	return await(t, s, http.DefaultClient, "http", address)
+}
+
+func await(t testing.TB, s *Server, client *http.Client, scheme, address string) *Server {
+	t.Helper()
+	s.Address, s.URL, s.client = address, scheme+"://"+address, client
 	for begin := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		select {
 		case <-s.exited:
@@ -152,11 +171,19 @@ func Start(t testing.TB, address string, args ...string) *Server {
 // caller's to set.
 func Launch(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{Output: &Output{}, exited: make(chan struct{})}
+	return LaunchWith(t, nil, args...)
+}
+
+// LaunchWith is Launch with more variables in the environment, as NAME=VALUE.
+func LaunchWith(t testing.TB, env []string, args ...string) *Server {
+	t.Helper()
+	s := &Server{Output: &Output{}, exited: make(chan struct{}), client: http.DefaultClient}
 	s.cmd = exec.Command(Binary(t), args...)
 	home := t.TempDir()
 	s.cmd.Dir = home
-	s.cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()}
+	s.cmd.Env = append([]string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(),
+		// The ports of OpenTelemetry are fixed, and tests run side by side: a flag names another one.
+		"ROENTGEN_OTLP_GRPC=off", "ROENTGEN_OTLP_HTTP=off"}, env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.Output, s.Output
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -177,7 +204,7 @@ func (s *Server) Ready() bool {
 	if err != nil {
 		return false
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return false
 	}
@@ -192,6 +219,9 @@ func (s *Server) Signal(t testing.TB, signal os.Signal) {
 		t.Fatalf("%v: %v\n%s", signal, err, s.Output)
 	}
 }
+
+// PID returns the number of the process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // Exited returns a channel that is closed when the process is gone.
 func (s *Server) Exited() <-chan struct{} { return s.exited }

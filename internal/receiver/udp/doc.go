@@ -9,11 +9,12 @@
 // header's format is compared without regard to case and its version must be 1.
 // There is no acknowledgement: whatever fails, the sender never learns of it.
 //
-// A datagram travels like this, and can be lost at three places, each with a
+// A datagram travels like this, and can be lost at four places, each with a
 // counter of its own:
 //
 //	kernel's socket buffer   full: roentgen_udp_kernel_dropped_total
 //	  │ one goroutine reads up to 64 datagrams a system call and copies them
+//	networks                 not in Config.Allow: roentgen_udp_datagrams_refused_total
 //	framing                  no header, no document: roentgen_udp_datagrams_malformed_total{reason}
 //	  │                      and a dead letter
 //	lanes, in memory         beyond Config.QueueBytes the newest are dropped:

@@ -11,11 +11,11 @@ const (
 )
 
 type metrics struct {
-	datagrams, bytes, segments, reads, readErrors prometheus.Counter
-	malformed                                     map[reason]prometheus.Counter
-	dropped                                       map[string]prometheus.Counter
-	retries                                       prometheus.Counter
-	putSize                                       prometheus.Histogram
+	datagrams, bytes, refused, segments, reads, readErrors prometheus.Counter
+	malformed                                              map[reason]prometheus.Counter
+	dropped                                                map[string]prometheus.Counter
+	retries                                                prometheus.Counter
+	putSize                                                prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer, r *Receiver) *metrics {
@@ -25,6 +25,7 @@ func newMetrics(reg prometheus.Registerer, r *Receiver) *metrics {
 	m := &metrics{
 		datagrams:  counter("datagrams_received_total", "Datagrams read from the socket."),
 		bytes:      counter("received_bytes_total", "Bytes of the datagrams read from the socket."),
+		refused:    counter("datagrams_refused_total", "Datagrams that were dropped unseen, since their network may not send (udp-allow)."),
 		segments:   counter("segments_received_total", "Well-formed datagrams, each of which carries one document."),
 		reads:      counter("reads_total", "System calls that returned datagrams."),
 		readErrors: counter("read_errors_total", "System calls that failed to read datagrams."),
@@ -52,7 +53,7 @@ func newMetrics(reg prometheus.Registerer, r *Receiver) *metrics {
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.datagrams, m.bytes, m.segments, m.reads, m.readErrors, m.retries, m.putSize, malformed, dropped,
+	reg.MustRegister(m.datagrams, m.bytes, m.refused, m.segments, m.reads, m.readErrors, m.retries, m.putSize, malformed, dropped,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "roentgen_udp_kernel_dropped_total",
 			Help: "Datagrams that the kernel dropped because the socket's buffer was full. Stays 0 where the system does not tell.",

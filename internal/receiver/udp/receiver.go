@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,8 +29,13 @@ type Sink interface {
 
 // Config sets up a Receiver.
 type Config struct {
-	Conn       *net.UDPConn // bound; the Receiver closes it
-	Sink       Sink
+	Conn *net.UDPConn // bound; the Receiver closes it
+	Sink Sink
+	// Direct, when set, takes documents in place of Sink.Put, right where they were
+	// read, and returns how many it could not take. They are valid until it returns,
+	// and nothing is read meanwhile: the kernel's buffer is the only queue.
+	Direct     func(docs [][]byte) (dropped int)
+	Allow      []netip.Prefix        // networks that may send; empty: all
 	QueueBytes int64                 // memory of segments that wait for Sink; 0: 64 MiB
 	Logger     *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: no metrics are shown
@@ -67,6 +73,7 @@ type Receiver struct {
 	lanes  [lanes]lane
 	// gathered belongs to the reading goroutine: the documents of one batch.
 	gathered [lanes][]item
+	direct   [][]byte // of the reading goroutine, too
 
 	ctx      context.Context // of puts; it ends when Close runs out of time
 	cancel   context.CancelCauseFunc
@@ -82,7 +89,7 @@ type Receiver struct {
 		last  uint32
 		total uint64
 	}
-	limitMalformed, limitFull, limitRetry, limitDropped, limitRead telemetry.Limiter
+	limitRefused, limitMalformed, limitFull, limitRetry, limitDropped, limitRead telemetry.Limiter
 }
 
 // lane is a queue between the reader and one worker.
@@ -121,6 +128,18 @@ func New(cfg Config) *Receiver {
 	r.reader = newBatchReader(cfg.Conn)
 	r.metrics = newMetrics(cfg.Registerer, r)
 	return r
+}
+
+// TryBuffer returns how large a Receiver's buffer can become for this process, and
+// how to get a larger one; "" when it is as large as is wanted.
+func TryBuffer() (size int, hint string, err error) {
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return 0, "", err
+	}
+	defer conn.Close()
+	size, err = growBuffer(conn)
+	return size, bufferHint(size), err
 }
 
 // Addr returns the address of the socket.
@@ -221,6 +240,13 @@ func (r *Receiver) take(batch []message) {
 	for i := range batch {
 		msg := &batch[i]
 		size += len(msg.data)
+		if !r.allowed(msg.peer.Addr()) {
+			// Not a dead letter either: strangers shall not push those of others out.
+			m.refused.Inc()
+			r.limitRefused.Log(r.logger, slog.LevelWarn, "datagram dropped, since its network may not send",
+				slog.String("peer", peerText(msg.peer)), slog.String("remedy", "add its network to udp-allow"))
+			continue
+		}
 		doc, why := parseDatagram(msg.data)
 		if msg.truncated {
 			why = reasonTruncated
@@ -233,6 +259,10 @@ func (r *Receiver) take(batch []message) {
 			continue
 		}
 		good++
+		if r.cfg.Direct != nil {
+			r.direct = append(r.direct, doc)
+			continue
+		}
 		cost := int64(len(doc) + itemOverhead)
 		if r.queued.Add(cost) > r.cfg.QueueBytes {
 			r.queued.Add(-cost)
@@ -244,6 +274,11 @@ func (r *Receiver) take(batch []message) {
 	}
 	m.bytes.Add(float64(size))
 	m.segments.Add(float64(good))
+	if len(r.direct) > 0 {
+		full = r.cfg.Direct(r.direct)
+		clear(r.direct)
+		r.direct = r.direct[:0]
+	}
 	for l, items := range r.gathered {
 		if len(items) > 0 {
 			r.lanes[l].add(items)
@@ -256,6 +291,16 @@ func (r *Receiver) take(batch []message) {
 		r.limitFull.Log(r.logger, slog.LevelWarn, "segments dropped, since the queue for the store is full",
 			slog.Int("segments", full), slog.Int64("queue_bytes", r.cfg.QueueBytes))
 	}
+}
+
+// allowed reports whether a peer may send. One whose address is not known may not,
+// when there is a list.
+func (r *Receiver) allowed(peer netip.Addr) bool {
+	if len(r.cfg.Allow) == 0 {
+		return true
+	}
+	peer = peer.WithZone("") // which no prefix has
+	return slices.ContainsFunc(r.cfg.Allow, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
 func (l *lane) add(items []item) {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -513,5 +515,53 @@ func TestOwnDatagrams(t *testing.T) {
 	}
 	if len(r.sink.malformed) != 2 {
 		t.Errorf("dead letters %q", r.sink.malformed)
+	}
+}
+
+// TestAllow holds that datagrams of networks that are not listed leave nothing behind.
+func TestAllow(t *testing.T) {
+	for _, c := range []struct {
+		allow  []string
+		stored bool
+	}{{nil, true}, {[]string{"127.0.0.0/8"}, true}, {[]string{"10.0.0.0/8", "127.0.0.1/32"}, true}, {[]string{"10.0.0.0/8", "::1/128"}, false}} {
+		socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := &fakeSink{}
+		cfg := Config{Conn: socket, Sink: sink}
+		for _, text := range c.allow {
+			cfg.Allow = append(cfg.Allow, netip.MustParsePrefix(text))
+		}
+		r := New(cfg)
+		conn, err := net.Dial("udp4", r.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, datagram := range []string{head + doc, "rubbish"} {
+			if _, err := io.WriteString(conn, datagram); err != nil {
+				t.Fatal(err)
+			}
+		}
+		conn.Close()
+		r.Start()
+		if err := r.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		stored, malformed := 0, 0
+		if c.stored {
+			stored, malformed = 1, 1
+		}
+		if len(sink.stored()) != stored || len(sink.malformed) != malformed {
+			t.Errorf("%v: %d stored, %d malformed", c.allow, len(sink.stored()), len(sink.malformed))
+		}
+	}
+	unknown := &Receiver{cfg: Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}}
+	if unknown.allowed(netip.Addr{}) {
+		t.Error("a peer without an address was let in")
+	}
+	linkLocal := &Receiver{cfg: Config{Allow: []netip.Prefix{netip.MustParsePrefix("fe80::/10")}}}
+	if !linkLocal.allowed(netip.MustParseAddr("fe80::1%eth0")) {
+		t.Error("the zone of an address counts")
 	}
 }

@@ -315,7 +315,7 @@ func (e Engine) life(m *model, fs *Faults, plan Plan) (tracestore.Store, error) 
 			return err
 		}
 		for _, d := range docs {
-			if string(d.Data) == string(p.texts[0]) {
+			if m.byText[string(d.Data)] == (place{p.n, 0}) {
 				return nil
 			}
 		}
@@ -398,7 +398,8 @@ func (e Engine) life(m *model, fs *Faults, plan Plan) (tracestore.Store, error) 
 		if err == nil {
 			break
 		}
-		if fs.Fired() == nil || !errors.Is(err, tracestore.ErrUnavailable) || time.Now().After(deadline) {
+		away := errors.Is(err, tracestore.ErrUnavailable) || errors.Is(plan.Err, syscall.ENOSPC) && errors.Is(err, tracestore.ErrNoSpace)
+		if fs.Fired() == nil || !away || time.Now().After(deadline) {
 			return s, fmt.Errorf("before the crash: %w", err)
 		}
 		if plan.Forever {

@@ -88,13 +88,16 @@ func (m *model) newPut(max int) *put {
 		}
 		t := m.queue[k]
 		m.queue = slices.Delete(m.queue, k, k+1)
-		data := fmt.Appendf(nil, `{"lab":%d,`, m.docs)
+		var noise []byte
 		if m.rng.IntN(40) == 0 {
-			data = fmt.Appendf(nil, `{"lab":%d,"metadata":{"big":{"noise":"%s"}},`, m.docs, m.noise(100_000+m.rng.IntN(200_000)))
+			noise = m.noise(100_000 + m.rng.IntN(200_000))
 		}
-		data = append(data, t.data[1:]...)
+		data, stored, err := storetest.Mark(t.data, m.docs, noise)
+		if err != nil {
+			panic(err) // of a generated document
+		}
 		m.docs++
-		m.byText[string(data)] = place{p.n, len(p.texts)}
+		m.byText[string(stored)] = place{p.n, len(p.texts)}
 		p.texts = append(p.texts, data)
 		p.traces = append(p.traces, t.trace)
 		if !m.known[t.trace] {

@@ -183,7 +183,7 @@ func (s *toyStore) Write(_ context.Context, records []tracestore.Record) error {
 	var docs []tracestore.Stored
 	for _, r := range records {
 		s.seq++
-		docs = append(docs, tracestore.Stored{Seq: s.seq, Put: s.put, Received: r.Received, Data: r.Data})
+		docs = append(docs, tracestore.Stored{Seq: s.seq, Put: s.put, Received: r.Received, Format: r.Format, Data: r.Data, Source: r.Source})
 	}
 	log := frame(docs)
 	if s.defect == "puts not atomic" {

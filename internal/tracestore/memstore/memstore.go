@@ -95,11 +95,9 @@ func (s *Store) Write(ctx context.Context, records []tracestore.Record) error {
 		if segments[i] = r.Segment; r.Segment != nil {
 			continue
 		}
-		if r.Format != tracestore.FormatXRay {
-			return fmt.Errorf("memstore: record %d: format %d without a parsed segment", i, r.Format)
-		}
+		d := tracestore.Stored{Format: r.Format, Data: r.Data, Source: r.Source}
 		var err error
-		if segments[i], err = segment.Parse(r.Data, segment.Limits{}); err != nil {
+		if segments[i], err = d.Segment(false); err != nil {
 			return fmt.Errorf("memstore: record %d: %w", i, err)
 		}
 	}
@@ -117,7 +115,7 @@ func (s *Store) Write(ctx context.Context, records []tracestore.Record) error {
 		s.mu.seq++
 		id := segments[i].TraceID
 		s.mu.traces[id] = append(s.mu.traces[id], document{
-			stored:  tracestore.Stored{Seq: s.mu.seq, Put: s.mu.put, Received: r.Received, Format: r.Format, Data: r.Data},
+			stored:  tracestore.Stored{Seq: s.mu.seq, Put: s.mu.put, Received: r.Received, Format: r.Format, Data: r.Data, Source: r.Source},
 			segment: segments[i],
 		})
 	}
@@ -135,7 +133,7 @@ func (s *Store) Load(docs []tracestore.Stored) error {
 	segments := make([]*segment.Segment, len(docs))
 	for i, d := range docs {
 		var err error
-		if segments[i], err = segment.Parse(d.Data, segment.Limits{}); err != nil {
+		if segments[i], err = d.Segment(false); err != nil {
 			return fmt.Errorf("memstore: document with seq %d: %w", d.Seq, err)
 		}
 	}
@@ -188,7 +186,7 @@ func (s *Store) Documents(ctx context.Context, id segment.TraceID, asOf uint64) 
 	out := make([]tracestore.Stored, len(docs))
 	for i, d := range docs {
 		out[i] = d.stored
-		out[i].Data = bytes.Clone(d.stored.Data)
+		out[i].Data, out[i].Source = bytes.Clone(d.stored.Data), bytes.Clone(d.stored.Source)
 	}
 	return out, nil
 }
@@ -317,7 +315,7 @@ func (s *Store) observe(ctx context.Context, of []tracestore.GroupRef, fn func(s
 }
 
 // Graph implements tracestore.GraphReader.
-func (s *Store) Graph(ctx context.Context, of []tracestore.GroupRef, start, end int64) (servicegraph.Cells, error) {
+func (s *Store) Graph(ctx context.Context, of []tracestore.GroupRef, start, end int64, most int) (servicegraph.Cells, bool, error) {
 	cells := make(servicegraph.Cells)
 	err := s.observe(ctx, of, func(second int64, c *servicegraph.Contribution) {
 		if start <= second && second < end {
@@ -325,9 +323,10 @@ func (s *Store) Graph(ctx context.Context, of []tracestore.GroupRef, start, end 
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return cells, nil
+	cells.DropZero()
+	return cells, cells.Cut(most), nil
 }
 
 // Minutes implements tracestore.GraphReader.

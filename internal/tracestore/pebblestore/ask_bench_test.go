@@ -96,7 +96,7 @@ func BenchmarkAsk(b *testing.B) {
 		b.Run("Graph/"+w.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := s.Graph(ctx, of, now-w.len, now+1); err != nil {
+				if _, _, err := s.Graph(ctx, of, now-w.len, now+1, 10_000); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -104,7 +104,7 @@ func BenchmarkAsk(b *testing.B) {
 		b.Run("Graph/whole/"+w.name, func(b *testing.B) { // both ends on whole days
 			for b.Loop() {
 				end := now - now%86400
-				if _, err := s.Graph(ctx, of, end-w.len, end); err != nil {
+				if _, _, err := s.Graph(ctx, of, end-w.len, end, 10_000); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,10 +1,13 @@
 package pebblestore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"sync"
+	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -13,6 +16,8 @@ import (
 
 const (
 	blockVersion = 1
+	// blockSources is the version of blocks with documents that have a source.
+	blockSources = 2
 	codecPlain   = 0
 	codecZstd    = 1
 
@@ -35,8 +40,10 @@ type blockDoc struct {
 	put      uint64
 	received int64
 	format   tracestore.Format
+	source   []byte // shared with other documents; nil when there is none
 	data     []byte
 	sum      uint32 // as stored; set by decodeBlock
+	verified bool   // with its block, which has one checksum
 }
 
 // checksum covers everything that is kept of a document, so that a flipped bit
@@ -47,11 +54,18 @@ func (d *blockDoc) checksum() uint32 {
 	binary.BigEndian.PutUint64(b[8:], d.put)
 	binary.BigEndian.PutUint64(b[16:], uint64(d.received))
 	b[24] = byte(d.format)
-	return crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, d.data)
+	sum := crc32.Checksum(b[:], castagnoli)
+	if len(d.source) > 0 {
+		sum = crc32.Update(sum, castagnoli, d.source)
+	}
+	return crc32.Update(sum, castagnoli, d.data)
 }
 
 // verify reports whether the document is what was stored.
 func (d *blockDoc) verify() error {
+	if d.verified {
+		return nil
+	}
 	if got := d.checksum(); got != d.sum {
 		return fmt.Errorf("document %d: checksum %08x instead of %08x", d.seq, got, d.sum)
 	}
@@ -60,18 +74,30 @@ func (d *blockDoc) verify() error {
 
 // blockEncoder packs documents. It is for one goroutine.
 type blockEncoder struct {
-	zstd *zstd.Encoder
-	raw  []byte
+	zstd, zstdSpans *zstd.Encoder
+	raw             []byte
+	sources         [][]byte       // of the block, each once
+	known           map[string]int // the number of a source
+	of              []int          // for each document the number of its source, from 1; 0: none
+	spans           *spanEncoder
 }
 
 func newBlockEncoder() *blockEncoder {
+	// Of spans there is little left to compress, so that it may take longer.
+	return &blockEncoder{
+		zstd: newCompressor(zstd.SpeedFastest), zstdSpans: newCompressor(zstd.SpeedDefault),
+		spans: newSpanEncoder(), known: make(map[string]int),
+	}
+}
+
+func newCompressor(level zstd.EncoderLevel) *zstd.Encoder {
 	// The window need not be larger than a block; small ones save memory.
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level),
 		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return &blockEncoder{zstd: enc}
+	return enc
 }
 
 // append appends the block of docs to dst. docs is not empty and sorted by seq.
@@ -96,30 +122,113 @@ func (e *blockEncoder) append(dst []byte, docs []blockDoc) []byte {
 	for i := range docs {
 		raw = append(raw, byte(docs[i].format))
 	}
-	for i := range docs {
-		raw = binary.AppendUvarint(raw, uint64(len(docs[i].data)))
+	version := byte(blockVersion)
+	if hasSpans(docs) {
+		version = blockSpans
 	}
-	for i := range docs {
-		raw = binary.BigEndian.AppendUint32(raw, docs[i].checksum())
+	e.gather(docs)
+	if len(e.sources) > 0 || version == blockSpans {
+		version = max(version, blockSources)
+		raw = binary.AppendUvarint(raw, uint64(len(e.sources)))
+		for _, s := range e.sources {
+			raw = binary.AppendUvarint(raw, uint64(len(s)))
+		}
+		for _, n := range e.of {
+			raw = binary.AppendUvarint(raw, uint64(n))
+		}
 	}
-	for i := range docs {
-		raw = append(raw, docs[i].data...)
+	if version != blockSpans {
+		for i := range docs {
+			raw = binary.AppendUvarint(raw, uint64(len(docs[i].data)))
+		}
+		for i := range docs {
+			raw = binary.BigEndian.AppendUint32(raw, docs[i].checksum())
+		}
+	}
+	for _, s := range e.sources {
+		raw = append(raw, s...)
+	}
+	if version == blockSpans {
+		raw = e.spans.append(raw, docs)
+	} else {
+		for i := range docs {
+			raw = append(raw, docs[i].data...)
+		}
 	}
 	head := len(dst)
-	dst = append(dst, blockVersion, codecZstd)
+	dst = append(dst, version, codecZstd)
 	dst = binary.AppendUvarint(dst, uint64(len(raw)))
+	if version == blockSpans {
+		dst = binary.AppendUvarint(dst, uint64(len(e.spans.raw)))
+		dst = append(dst, 0, 0, 0, 0) // the checksum
+		dst = append(dst, e.spans.raw...)
+	}
 	body := len(dst)
-	dst = e.zstd.EncodeAll(raw, dst)
+	if version == blockSpans {
+		dst = e.zstdSpans.EncodeAll(raw, dst)
+	} else {
+		dst = e.zstd.EncodeAll(raw, dst)
+	}
 	if len(dst)-body >= len(raw) {
 		dst = append(dst[:body], raw...)
 		dst[head+1] = codecPlain
+	}
+	if version == blockSpans {
+		at := body - len(e.spans.raw) - 4
+		binary.BigEndian.PutUint32(dst[at:], spanChecksum(dst[head:at], dst[at+4:]))
 	}
 	if cap(raw) <= 4*blockTarget {
 		e.raw = raw // a huge document's buffer is not kept
 	} else {
 		e.raw = nil
 	}
+	clear(e.sources) // do not keep them alive
+	clear(e.known)
+	clear(e.spans.words)
 	return dst
+}
+
+func hasSpans(docs []blockDoc) bool {
+	for i := range docs {
+		if docs[i].format == tracestore.FormatOTLP {
+			return true
+		}
+	}
+	return false
+}
+
+// spanChecksum covers a block of version 3, which is all that stands before and
+// after the checksum.
+func spanChecksum(before, after []byte) uint32 {
+	return crc32.Update(crc32.Checksum(before, castagnoli), castagnoli, after)
+}
+
+// gather lists the sources of docs.
+func (e *blockEncoder) gather(docs []blockDoc) {
+	e.sources, e.of = e.sources[:0], e.of[:0]
+	clear(e.known)
+	any := false
+	for i := range docs {
+		any = any || len(docs[i].source) > 0
+	}
+	if !any && !hasSpans(docs) {
+		return
+	}
+	for i := range docs {
+		source := docs[i].source
+		if len(source) == 0 {
+			e.of = append(e.of, 0)
+			continue
+		}
+		text := unsafe.String(unsafe.SliceData(source), len(source)) // which nobody changes
+		n, ok := e.known[text]
+		if !ok {
+			e.sources = append(e.sources, source)
+			n = len(e.sources)
+			e.known[text] = n
+		}
+		e.of = append(e.of, n)
+	}
 }
 
 var errBlock = errors.New("block does not parse")
@@ -136,39 +245,73 @@ var decoder = func() *zstd.Decoder {
 // decodeBlock reads a block. The documents refer to memory of their own, not to
 // value. Their checksums are not verified.
 func decodeBlock(value []byte) ([]blockDoc, error) {
-	if len(value) < 2 || value[0] != blockVersion {
-		return nil, fmt.Errorf("%w: version", errBlock)
+	docs, _, err := decodeBlockInto(nil, value)
+	return docs, err
+}
+
+// decodeBlockInto is decodeBlock, with the documents in room if that is large enough;
+// it returns what they refer to.
+func decodeBlockInto(room, value []byte) ([]blockDoc, []byte, error) {
+	fail := func(what string) ([]blockDoc, []byte, error) { return nil, room, fmt.Errorf("%w: %s", errBlock, what) }
+	if len(value) < 2 || value[0] < blockVersion || value[0] > blockSpans {
+		return fail("version")
 	}
-	codec := value[1]
+	version, codec := value[0], value[1]
 	size, n := binary.Uvarint(value[2:])
 	if n <= 0 || size > maxBlock {
-		return nil, fmt.Errorf("%w: size", errBlock)
+		return fail("size")
 	}
 	body := value[2+n:]
-	var raw []byte
+	var columns blockReader // of version 3, what was not compressed
+	if version == blockSpans {
+		length, k := binary.Uvarint(body)
+		if k <= 0 || uint64(len(body)-k) < 4 || length > uint64(len(body)-k-4) {
+			return fail("columns")
+		}
+		at := 2 + n + k
+		body = value[at+4:]
+		if sum := binary.BigEndian.Uint32(value[at:]); sum != spanChecksum(value[:at], body) {
+			return fail("checksum")
+		}
+		columns.b, body = body[:length], body[length:]
+	}
+	raw := room[:0]
+	if version == blockSpans { // the documents are not in there as they are
+		scratch := scratches.Get().(*[]byte)
+		raw = (*scratch)[:0]
+		defer func() {
+			if cap(raw) <= maxCachedBlock {
+				*scratch = raw
+			}
+			scratches.Put(scratch)
+		}()
+	}
 	switch codec {
 	case codecPlain:
-		raw = append(make([]byte, 0, len(body)), body...)
+		raw = append(raw, body...)
 	case codecZstd:
 		// A frame cannot grow more than some thousandfold: a size beyond that is
 		// damage, and no reason to ask for the memory.
 		if size > uint64(len(body))*65536+4096 {
-			return nil, fmt.Errorf("%w: size", errBlock)
+			return fail("size")
+		}
+		if n := min(size, 1<<20); uint64(cap(raw)) < n {
+			raw = make([]byte, 0, n)
 		}
 		var err error
-		if raw, err = decoder.DecodeAll(body, make([]byte, 0, min(size, 1<<20))); err != nil {
-			return nil, fmt.Errorf("%w: %w", errBlock, err)
+		if raw, err = decoder.DecodeAll(body, raw); err != nil {
+			return nil, room, fmt.Errorf("%w: %w", errBlock, err)
 		}
 	default:
-		return nil, fmt.Errorf("%w: codec %d", errBlock, codec)
+		return fail(fmt.Sprintf("codec %d", codec))
 	}
 	if uint64(len(raw)) != size {
-		return nil, fmt.Errorf("%w: %d bytes instead of %d", errBlock, len(raw), size)
+		return fail(fmt.Sprintf("%d bytes instead of %d", len(raw), size))
 	}
 	r := blockReader{b: raw}
 	count := r.uvarint()
 	if count == 0 || count > uint64(len(raw)) {
-		return nil, fmt.Errorf("%w: count", errBlock)
+		return fail("count")
 	}
 	docs := make([]blockDoc, count)
 	var prev uint64
@@ -193,21 +336,67 @@ func decodeBlock(value []byte) ([]blockDoc, error) {
 	for i := range docs {
 		docs[i].format = tracestore.Format(r.byte())
 	}
-	lens := make([]uint64, count)
-	for i := range lens {
-		lens[i] = r.uvarint()
+	var sourceLens, of []uint64
+	if version >= blockSources {
+		n := r.uvarint()
+		if n > uint64(len(r.b)) {
+			return fail("sources")
+		}
+		sourceLens, of = make([]uint64, n), make([]uint64, count)
+		for i := range sourceLens {
+			sourceLens[i] = r.uvarint()
+		}
+		for i := range of {
+			of[i] = r.uvarint()
+		}
 	}
-	for i := range docs {
-		docs[i].sum = r.uint32()
+	var lens []uint64
+	if version != blockSpans {
+		lens = make([]uint64, count)
+		for i := range lens {
+			lens[i] = r.uvarint()
+		}
+		for i := range docs {
+			docs[i].sum = r.uint32()
+		}
 	}
-	for i := range docs {
-		docs[i].data = r.take(lens[i])
+	sources := make([][]byte, len(sourceLens))
+	for i := range sources {
+		sources[i] = r.take(sourceLens[i])
+		if version == blockSpans {
+			sources[i] = bytes.Clone(sources[i])
+		}
 	}
-	if r.bad || len(r.b) != 0 {
-		return nil, fmt.Errorf("%w: contents", errBlock)
+	for i, n := range of {
+		if n > uint64(len(sources)) {
+			return fail(fmt.Sprintf("source %d of %d", n, len(sources)))
+		}
+		if n > 0 {
+			docs[i].source = sources[n-1]
+		}
 	}
-	return docs, nil
+	memory := raw
+	if version == blockSpans {
+		var err error
+		if memory, err = restoreSpans(room[:0], docs, &r, &columns); err != nil {
+			return nil, room, err
+		}
+		for i := range docs {
+			docs[i].verified = true
+		}
+	} else {
+		for i := range docs {
+			docs[i].data = r.take(lens[i])
+		}
+	}
+	if r.bad || len(r.b) != 0 || columns.bad || len(columns.b) != 0 {
+		return fail("contents")
+	}
+	return docs, memory, nil
 }
+
+// scratches are room for what blocks of version 3 hold before their documents are restored.
+var scratches = sync.Pool{New: func() any { return new([]byte) }}
 
 // blockReader takes values off a slice; after the first that is not there it is bad.
 type blockReader struct {

@@ -18,11 +18,13 @@ func someDocs(n, size int) []blockDoc {
 	for i := range docs {
 		docs[i] = blockDoc{
 			seq: uint64(100 + i*i), put: uint64(40 + i/3), received: 1790000000000 + rng.Int64N(5000) - 2500,
-			format: tracestore.Format(i % 2), data: []byte(strings.Repeat("habicht ", size/8) + string(rune('a'+i%26))),
+			format: tracestore.Format(i % 2), source: someSources[i%len(someSources)], data: []byte(strings.Repeat("habicht ", size/8) + string(rune('a'+i%26))),
 		}
 	}
 	return docs
 }
+
+var someSources = [][]byte{nil, []byte("a source"), []byte("another"), []byte("a source")}
 
 func TestBlocksReadBack(t *testing.T) {
 	noise := make([]byte, 3000)
@@ -52,7 +54,7 @@ func TestBlocksReadBack(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			g, w := got[i], docs[i]
-			if !bytes.Equal(g.data, w.data) || g.seq != w.seq || g.put != w.put || g.received != w.received || g.format != w.format {
+			if !bytes.Equal(g.data, w.data) || !bytes.Equal(g.source, w.source) || g.seq != w.seq || g.put != w.put || g.received != w.received || g.format != w.format {
 				t.Errorf("%s: document %d came back as seq %d, put %d, received %d, format %d, %d bytes", name, i, g.seq, g.put, g.received, g.format, len(g.data))
 			}
 		}
@@ -104,6 +106,7 @@ func FuzzBlock(f *testing.F) {
 	f.Add(e.append(nil, someDocs(1, 10)))
 	f.Add(e.append(nil, someDocs(40, 100)))
 	f.Add(e.append(nil, []blockDoc{{seq: 3, data: []byte{1, 2, 3}}}))
+	f.Add([]byte{blockSources, codecPlain, 10, 1, 1, 0, 0, 1, 0xff, 0x7f, 1, 0})
 	f.Fuzz(func(t *testing.T, value []byte) {
 		docs, err := decodeBlock(value)
 		if err != nil {
@@ -118,7 +121,7 @@ func FuzzBlock(f *testing.F) {
 			t.Fatalf("%d documents came back as %d, %v", len(docs), len(back), err)
 		}
 		for i := range docs {
-			if !bytes.Equal(back[i].data, docs[i].data) || back[i].seq != docs[i].seq || back[i].put != docs[i].put || back[i].received != docs[i].received {
+			if !bytes.Equal(back[i].data, docs[i].data) || !bytes.Equal(back[i].source, docs[i].source) || back[i].seq != docs[i].seq || back[i].put != docs[i].put || back[i].received != docs[i].received {
 				t.Fatalf("document %d came back different", i)
 			}
 		}

@@ -111,8 +111,9 @@ type viewCheck struct {
 // checkedRow is a row as blocks of terms see it.
 type checkedRow struct {
 	place
-	row   trace.Row // without its lists
-	terms []trace.Term
+	flags   byte
+	lastSeq uint64
+	terms   []trace.Term
 }
 
 // terms compares the blocks of terms with the rows.
@@ -129,23 +130,24 @@ func (c *viewCheck) terms() error {
 			if err != nil {
 				return err
 			}
-			n, visible := 0, int64(0)
+			n := 0
+			var tallies termBlock
 			for ; n < len(rows) && rows[n].compare(last) <= 0; n++ {
 				row := &rows[n]
-				if !row.row.OrphanOnly {
-					visible++
-				}
-				if row.row.Cut && !t.cut || row.row.LastSeq > t.lastSeq || !t.starts.meets(row.start, row.start) {
+				section := sectionOf(t.ends, row.start)
+				visible, spread := tallied(row.flags)
+				tallies.tally(section, visible, spread)
+				if row.flags&rowCut != 0 && !t.cut.has(section) || row.lastSeq > t.lastSeq || !t.starts.meets(row.start, row.start) {
 					return fmt.Errorf("block of terms %v: row of trace %s lies outside of its bounds", keyFormatter(it.Key()), row.id)
 				}
 				for _, term := range row.terms {
-					if !t.has(term) {
+					if !t.has(spotOf(term, section)) || !t.where(term).has(section) {
 						return fmt.Errorf("block of terms %v: term %x of trace %s is missing", keyFormatter(it.Key()), term, row.id)
 					}
 				}
 			}
-			if t.rows != int64(n) || t.visible != visible {
-				return fmt.Errorf("block of terms %v counts %d rows, %d visible, there are %d and %d", keyFormatter(it.Key()), t.rows, t.visible, n, visible)
+			if t.rows != int64(n) || !slices.Equal(t.tallies, tallies.tallies) {
+				return fmt.Errorf("block of terms %v counts %d rows and in its sections %v, there are %d and %v", keyFormatter(it.Key()), t.rows, t.tallies, n, tallies.tallies)
 			}
 			rows = rows[n:]
 		}
@@ -210,7 +212,7 @@ func (c *viewCheck) trace(id segment.TraceID, last uint64) error {
 		return err
 	}
 	var docs []trace.Document
-	err = readDocs(s, r.inst, it, refs, func(d *blockDoc) error {
+	err = readDocs(s, r.inst, it, refs, true, func(d *blockDoc) error {
 		if td, ok := s.parse(d); ok {
 			docs = append(docs, td.Document)
 		}
@@ -231,6 +233,21 @@ func (c *viewCheck) trace(id segment.TraceID, last uint64) error {
 		return fmt.Errorf("document %d is in no part", docs[0].Seq)
 	}
 	home := r.parts[i]
+	words, err := s.words.decoding(r.inst, r.snap, home.id)
+	if err != nil {
+		return err
+	}
+	// Which words a row names by number depends on what came before.
+	plain := func(got []byte) ([]byte, error) {
+		var row trace.Row
+		if len(got) == 0 {
+			return nil, trace.ErrRow
+		}
+		if err := row.UnmarshalWith(got[1:], words); err != nil {
+			return nil, err
+		}
+		return row.AppendBinary(got[:1:1])
+	}
 	expect := func(key, value []byte) error {
 		c.keys[key[0]]++
 		it.SetBounds(nil, nil)
@@ -244,13 +261,18 @@ func (c *viewCheck) trace(id segment.TraceID, last uint64) error {
 		if err != nil {
 			return r.inst.readError("check", err)
 		}
+		if key[0] == tagRow {
+			if got, err = plain(got); err != nil {
+				return corrupt(key, err)
+			}
+		}
 		if !bytes.Equal(got, value) {
 			return fmt.Errorf("key %v has the value %x, the documents make %x", keyFormatter(key), got, value)
 		}
 		return nil
 	}
 	c.rows[home.id] = append(c.rows[home.id], checkedRow{
-		place: place{row.Start, id}, terms: row.AppendTerms(nil), row: trace.Row{OrphanOnly: row.OrphanOnly, Cut: row.Cut, LastSeq: row.LastSeq},
+		place: place{row.Start, id}, terms: row.AppendTerms(nil), flags: keys.flags, lastSeq: row.LastSeq,
 	})
 	groups := belongs(nil, c.groups, t, row)
 	for _, o := range servicegraph.Contributions(nil, t) {

@@ -1,10 +1,12 @@
 package pebblestore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"time"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -46,12 +48,16 @@ func (s *Store) Write(ctx context.Context, records []tracestore.Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	var sources sourceSet
 	w := &write{records: records, done: make(chan error, 1)}
 	for i := range records {
 		if records[i].Segment == nil {
 			return fmt.Errorf("pebblestore: record %d was not parsed", i)
 		}
 		w.size += int64(len(records[i].Data)) + docOverhead
+		if sources.first(records, i) {
+			w.size += int64(len(records[i].Source))
+		}
 	}
 	if err := s.enqueue(w); err != nil {
 		return err
@@ -65,6 +71,26 @@ func (s *Store) Write(ctx context.Context, records []tracestore.Record) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// sourceSet knows the memory of the sources of a Write, of which many records may share one.
+type sourceSet map[*byte]struct{}
+
+// first reports whether record i is the first with its source. It has to be asked in order.
+func (s *sourceSet) first(records []tracestore.Record, i int) bool {
+	source := records[i].Source
+	if len(source) == 0 || i > 0 && sameMemory(source, records[i-1].Source) {
+		return false
+	}
+	at := unsafe.SliceData(source)
+	if _, ok := (*s)[at]; ok {
+		return false
+	}
+	if *s == nil {
+		*s = make(sourceSet)
+	}
+	(*s)[at] = struct{}{}
+	return true
 }
 
 // enqueue lets a Write in or says why not.
@@ -213,12 +239,14 @@ func (c *committer) gather(first *write) *commit {
 	m.docs = make([]tailDoc, 0, n)
 	for _, w := range m.writes {
 		c.put++
+		var sources sourceSet
 		for i := range w.records {
 			r := &w.records[i]
 			c.seq++
 			m.docs = append(m.docs, tailDoc{
 				Document: trace.Document{Seq: c.seq, Put: c.put, Received: r.Received, Segment: r.Segment},
-				id:       r.Segment.TraceID, data: r.Data, format: r.Format,
+				id:       r.Segment.TraceID, data: r.Data, source: r.Source, format: r.Format,
+				first: sources.first(w.records, i),
 			})
 		}
 		w.last = c.seq
@@ -246,14 +274,24 @@ func (c *committer) pack(m *commit) (p part, fresh bool, err error) {
 	b := c.inst.db.NewBatchWithSize(256 << 10)
 	m.batch = b
 	raw, stored := 0, 0
+	spanTarget := m.spanTarget()
 	for i := 0; i < len(m.docs); {
 		c.docs = c.docs[:0]
+		var source []byte
+		spans := m.docs[i].format == tracestore.FormatOTLP
 		for n := 0; i < len(m.docs); i++ {
 			d := &m.docs[i]
-			if n += len(d.data) + docNumbers; n > blockTarget && len(c.docs) > 0 {
+			if spans && n >= spanTarget {
 				break
 			}
-			c.docs = append(c.docs, blockDoc{seq: d.Seq, put: d.Put, received: d.Received, format: d.format, data: d.data})
+			if !spans && !bytes.Equal(source, d.source) {
+				source = d.source
+				n += len(source)
+			}
+			if n += len(d.data) + docNumbers; n > blockTarget && len(c.docs) > 0 && !spans {
+				break
+			}
+			c.docs = append(c.docs, blockDoc{seq: d.Seq, put: d.Put, received: d.Received, format: d.format, source: d.source, data: d.data})
 			raw += len(d.data)
 		}
 		c.block = c.encoder.append(c.block[:0], c.docs)
@@ -302,6 +340,16 @@ func (c *committer) pack(m *commit) (p part, fresh bool, err error) {
 	c.s.metrics.documentBytes.Add(float64(raw))
 	c.s.metrics.blockBytes.Add(float64(stored))
 	return p, fresh, nil
+}
+
+// spanTarget returns the size of blocks of spans, which are to have much the same.
+func (m *commit) spanTarget() int {
+	all := 0
+	for i := range m.docs {
+		all += len(m.docs[i].data) + docNumbers
+	}
+	blocks := (all + spanBlockTarget - 1) / spanBlockTarget
+	return all/max(blocks, 1) + 1
 }
 
 // notFirst marks, while a commit is packed, a document that is not the first of its trace.

@@ -25,6 +25,9 @@
 // are in the tail, and assemble those afresh. So what they see is exact at every
 // moment.
 //
+// Rows name strings and annotations that many of them have by number: every part has a
+// dictionary of its rows (N), which grows with them.
+//
 // A scan that needs something asks the blocks of terms before it looks at rows,
 // and counts those that it passes over. Graphs and statistics are sums of cells as
 // of W: days, hours, minutes and seconds that make up the window. Seconds are kept
@@ -32,7 +35,7 @@
 // trace counts in a group by the version that was in force at its latest accepted
 // change, which is derived from the documents like everything else.
 //
-// Data lies in parts: runs of arrivals on our clock. Every key of D, T, S, E, V, B and G
+// Data lies in parts: runs of arrivals on our clock. Every key of D, T, S, N, E, V, B and G
 // starts with its part, and retention removes the oldest part with range
 // deletes. A trace is at home in the part of its first document that is kept;
 // when documents of it lie in later parts too, an L key says so, and removing

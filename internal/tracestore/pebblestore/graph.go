@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -432,15 +433,15 @@ func clampSecond(s int64) int64 { return min(max(s, -maxSecond), maxSecond) }
 
 // Graph implements tracestore.GraphReader. Bounds of windows that lie before the
 // seconds that are kept, two hours, are widened to whole minutes.
-func (s *Store) Graph(ctx context.Context, of []tracestore.GroupRef, start, end int64) (servicegraph.Cells, error) {
+func (s *Store) Graph(ctx context.Context, of []tracestore.GroupRef, start, end int64, most int) (servicegraph.Cells, bool, error) {
 	g, err := s.readGraph(ctx, of)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer g.close()
 	start, end = clampSecond(start), clampSecond(end)
 	if start >= end {
-		return servicegraph.Cells{}, nil
+		return servicegraph.Cells{}, false, nil
 	}
 	if start < g.r.seconds {
 		start = tierMinute.floor(start)
@@ -448,31 +449,80 @@ func (s *Store) Graph(ctx context.Context, of []tracestore.GroupRef, start, end 
 	if end < g.r.seconds {
 		end = -tierMinute.floor(-end)
 	}
-	sum := graphSum{cells: make(map[string]*sumCell)}
+	read := 0
+	defer func() { s.metrics.graphCells.Add(float64(read)) }()
 	spans := cutWindow(nil, tierDay, start, end)
-	for _, p := range g.r.parts {
-		for _, w := range spans {
-			if err := g.each(p.id, w.tier, w.from, w.to, sum.add); err != nil {
-				return nil, err
+	all := func(fn func(at bucketRef, key, value []byte) error) error {
+		for _, p := range g.r.parts {
+			for _, w := range spans {
+				err := g.each(p.id, w.tier, w.from, w.to, func(at bucketRef, key, value []byte) error {
+					read++
+					return fn(at, key, value)
+				})
+				if err != nil {
+					return err
+				}
 			}
 		}
+		return nil
+	}
+	sum := newGraphSum()
+	sum.width = servicegraph.NewWidth(most)
+	err = all(sum.add)
+	cut := errors.Is(err, errTooWide)
+	if cut {
+		sum = newGraphSum()
+		if sum.only, err = busiest(all, most); err == nil {
+			if cut = sum.only.Cuts(); !cut {
+				sum.only = nil // the rest was cells of nothing
+			}
+			err = all(sum.add)
+		}
+	}
+	if err != nil {
+		return nil, false, err
 	}
 	if err := sum.sharpen(g); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	s.metrics.graphCells.Add(float64(sum.read))
-	return sum.result()
+	read += sum.sharpened
+	return sum.result(), cut, nil
+}
+
+// errTooWide ends a reading that found more nodes or edges than are wanted.
+var errTooWide = errors.New("pebblestore: the graph is too wide")
+
+// busiest finds the nodes and edges of which most was observed.
+func busiest(all func(func(at bucketRef, key, value []byte) error) error, nodes int) (*servicegraph.Busiest, error) {
+	b := servicegraph.NewBusiest(nodes)
+	return b, all(func(at bucketRef, key, value []byte) error {
+		k, err := servicegraph.DecodeKey(key)
+		if err != nil {
+			return corrupt(appendCellKey(at, key), err)
+		}
+		n, err := servicegraph.EncodedTotal(value)
+		if err != nil {
+			return corrupt(appendCellKey(at, key), err)
+		}
+		b.Add(&k, n)
+		return nil
+	})
 }
 
 // graphSum adds up cells.
 type graphSum struct {
-	cells map[string]*sumCell // by encoded key
-	read  int
+	cells     map[string]*sumCell   // by encoded key
+	width     *servicegraph.Width   // nil: as many as there are
+	only      *servicegraph.Busiest // what is added up; nil: everything
+	sharpened int                   // cells that were read once more
 }
+
+func newGraphSum() *graphSum { return &graphSum{cells: make(map[string]*sumCell)} }
 
 // sumCell is the sum of the cells of a key. The starts that bound it may be known
 // to the hour only; then the cells say where to look for what they are exactly.
 type sumCell struct {
+	key  servicegraph.Key
 	cell servicegraph.Cell
 	// The first start is firstBy or before, the last is lastBy or behind.
 	firstBy, lastBy int64
@@ -488,10 +538,19 @@ type vagueStart struct {
 func (v *vagueStart) end() int64 { return v.start.At + v.start.Unit.Seconds() - 1 }
 
 func (g *graphSum) add(at bucketRef, key, value []byte) error {
-	g.read++
 	c := g.cells[string(key)]
 	if c == nil {
-		c = &sumCell{firstBy: math.MaxInt64, lastBy: math.MinInt64}
+		k, err := servicegraph.DecodeKey(key)
+		if err != nil {
+			return corrupt(appendCellKey(at, key), err)
+		}
+		if g.only != nil && !g.only.Keeps(&k) {
+			return nil
+		}
+		if g.width != nil && g.width.Add(&k) {
+			return errTooWide
+		}
+		c = &sumCell{key: k, firstBy: math.MaxInt64, lastBy: math.MinInt64}
 		g.cells[string(key)] = c
 	}
 	if err := c.cell.MergeBinary(value); err != nil {
@@ -577,7 +636,7 @@ func (g *graphSum) sharpen(r *graphReader) error {
 				if vague == nil {
 					return nil
 				}
-				g.read++
+				g.sharpened++
 				c := g.cells[string(key)]
 				err := servicegraph.EncodedStarts(value, func(s servicegraph.Start) bool {
 					for _, v := range vague {
@@ -602,19 +661,27 @@ func (g *graphSum) sharpen(r *graphReader) error {
 }
 
 // result returns the cells under their keys.
-func (g *graphSum) result() (servicegraph.Cells, error) {
+func (g *graphSum) result() servicegraph.Cells {
 	cells := make(servicegraph.Cells, len(g.cells))
-	for key, c := range g.cells {
-		if c.cell.IsZero() {
-			continue
+	for _, c := range g.cells {
+		if !c.cell.IsZero() {
+			cells[c.key] = &c.cell
 		}
-		k, err := servicegraph.DecodeKey([]byte(key))
-		if err != nil {
-			return nil, corrupt([]byte{tagGraph}, err)
-		}
-		cells[k] = &c.cell
 	}
-	return cells, nil
+	return cells
+}
+
+// pieceOfMinute is how many cells are given out at a time.
+const pieceOfMinute = 4096
+
+// errEnough ends a reading of which no more is wanted.
+var errEnough = errors.New("pebblestore: enough")
+
+func ignoreEnough(err error) error {
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
 }
 
 // Minutes implements tracestore.GraphReader.
@@ -664,25 +731,37 @@ func (s *Store) Minutes(ctx context.Context, of []tracestore.GroupRef, start, en
 		if m == math.MinInt64 {
 			return nil
 		}
-		sum := graphSum{cells: make(map[string]*sumCell)}
+		sum := newGraphSum()
+		give := func() error {
+			if cells := sum.result(); len(cells) > 0 && !fn(m+60, cells) {
+				return errEnough
+			}
+			clear(sum.cells)
+			return nil
+		}
+		read := 0
 		for i, at := range latest {
 			if at != m {
 				continue
 			}
-			if err := g.each(g.r.parts[i].id, tierMinute, m, m+60, sum.add); err != nil {
+			err := g.each(g.r.parts[i].id, tierMinute, m, m+60, func(at bucketRef, key, value []byte) error {
+				read++
+				err := sum.add(at, key, value)
+				if err == nil && len(sum.cells) == pieceOfMinute {
+					err = give()
+				}
 				return err
+			})
+			if err == nil {
+				err = seek(i, m)
 			}
-			if err := seek(i, m); err != nil {
-				return err
+			if err != nil {
+				return ignoreEnough(err)
 			}
 		}
-		s.metrics.graphCells.Add(float64(sum.read))
-		cells, err := sum.result()
-		if err != nil {
-			return err
-		}
-		if len(cells) > 0 && !fn(m+60, cells) {
-			return nil
+		s.metrics.graphCells.Add(float64(read))
+		if err := give(); err != nil {
+			return ignoreEnough(err)
 		}
 	}
 }

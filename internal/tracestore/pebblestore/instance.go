@@ -156,11 +156,21 @@ func (i *instance) options(cache *pebble.Cache, m *metrics) *pebble.Options {
 		o.Levels[l].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[l].Compression = func() *sstable.CompressionProfile { return sstable.MinLZCompression }
 	}
+	// Where data comes to rest, it is worth more work.
+	last := &o.Levels[len(o.Levels)-1]
+	last.BlockSize = 32 << 10
+	last.Compression = func() *sstable.CompressionProfile { return sstable.ZstdCompression }
 	o.TargetFileSizes[0] = 8 << 20
 	// Pebble's usual scheduler looks ten times a second whether more compactions may
 	// run, in a goroutine that stays behind when Open fails. One may, always.
 	o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
 	o.Experimental.FileCacheShards = 4
+	// Keys with a common prefix are not versions of one thing here. Pebble would put the
+	// values of all but the first into blocks of their own, which are kept in memory until their
+	// table is finished, and are one more block to read.
+	o.Experimental.SpanPolicyFunc = func([]byte) (pebble.SpanPolicy, []byte, error) {
+		return pebble.SpanPolicy{DisableValueSeparationBySuffix: true}, nil, nil
+	}
 	if adjust != nil {
 		adjust(o)
 	}
@@ -298,8 +308,12 @@ func (i *instance) shut() (err error) {
 	return i.db.Close()
 }
 
-// readError dresses an error that reading from Pebble gave.
+// readError dresses an error that reading from Pebble gave. What an instance that failed
+// reads says nothing: it may look for what it only believes to have written.
 func (i *instance) readError(what string, err error) error {
+	if failed := i.err(); failed != nil {
+		return failed
+	}
 	if pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%s: %w: %w", what, tracestore.ErrCorrupt, err)
 	}

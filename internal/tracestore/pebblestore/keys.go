@@ -21,6 +21,7 @@ const (
 	tagChange  = 'E' // part, change, trace id: start
 	tagGraph   = 'G' // part, tier, bucket, group, cell: what was observed
 	tagLink    = 'L' // home part, trace id: documents lie in later parts too
+	tagWord    = 'N' // part, n: a word of the rows
 	tagMeta    = 'M' // format version, parts
 	tagLetter  = 'Q' // n: a dead letter
 	tagRow     = 'S' // part, start, trace id: the row of a trace

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/roentgen-io/roentgen/internal/servicegraph"
-	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/segment"
 )
@@ -20,8 +19,12 @@ func TestGoldenKeys(t *testing.T) {
 	p := part{id: 3, created: 1790000000123, firstSeq: 17, docs: 5, bytes: 900, counted: 21, traces: 2,
 		starts: span{-1, 2}, changes: span{1790000000000, 1790000000001}, ends: noSpan}
 	mark := rolledMark{w: 21, put: 9, seconds: 1789992780, held: []heldMark{{someID, 20}}}
-	block := termBlock{rows: 7, visible: -2, cut: true, starts: span{-1, 2}, lastSeq: 150, added: 1, filter: newFilter(1), listed: appendTerms(nil, []trace.Term{5, 7})}
-	setTerm(block.filter, 0x0123456789abcdef)
+	block := termBlock{
+		rows: 7, cut: 1 << 1, starts: span{-1, 2}, lastSeq: 150, ends: []int64{-1}, tallies: []tally{{0, 3, 0}, {1, -2, 1}},
+		terms: newFilter(1, termBits), spots: newFilter(1, spotBits), listed: appendSpots(nil, []spot{spotOf(0x80, 0), spotOf(0x80, 1)}),
+	}
+	block.terms.add(spotOf(0x0123456789abcdef, 0))
+	block.spots.add(spotOf(0x0123456789abcdef, 1))
 	cell := servicegraph.Key{From: servicegraph.Node{Kind: servicegraph.KindReported}}
 	cell.From.Name = "ab"
 	const id = "5a3e0001a0a1a2a3a4a5a6a7a8a9aaab"
@@ -42,7 +45,8 @@ func TestGoldenKeys(t *testing.T) {
 		{"E and V value", (&rowKeys{start: 1, flags: rowCut | rowHidden}).indexValue(nil), "8000000000000001" + "06"},
 		{"B", appendPlaceKey(nil, tagTerms, 3, place{1, someID}), "42" + "0003" + "8000000000000001" + id},
 		{"B of the last block", appendPlaceKey(nil, tagTerms, 3, lastPlace), "42" + "0003" + "ffffffffffffffff" + "ffffffffffffffffffffffffffffffff"},
-		{"B value", block.append(nil), "01" + "01" + "0e" + "03" + "ffffffffffffffff" + "0000000000000002" + "9601" + "01" + "01" + "2142000084100000" + "0000000000000005" + "0000000000000007"},
+		{"B value", block.append(nil), "02" + "0e" + "02" + "ffffffffffffffff" + "0000000000000002" + "9601" + "01" + "01" + "02" + "000600" + "010302" +
+			"01" + "01" + "2142000084100000" + "01" + "01" + "0000000080542900" + "0000000000000080" + "0000000000000081"},
 		{"G", appendCellKey(bucketRef{3, tierHour, 1789992000, tracestore.GroupRef{Group: 7, Version: 2}}, cell.AppendBinary(nil)),
 			"47" + "0003" + "02" + "800000006ab11c40" + "00000007" + "00000002" + "01" + "02" + "6162" + "00" + "00"},
 		{"Q", appendLetterKey(nil, 258), "51" + "0000000000000102"},

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/roentgen-io/roentgen/internal/otlp"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/crashtest"
@@ -397,7 +398,7 @@ func TestRandomHistories(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, round))
 		clock := &testClock{}
 		clock.ms.Store(1_790_000_000_000)
-		cfg := Config{Dir: "data", FS: vfs.NewMem(), Retention: 64 * time.Second, Now: clock.now, blockRows: 1 + rng.Int64N(10), Groups: someGroups}
+		cfg := Config{Dir: "data", FS: vfs.NewMem(), Retention: 64 * time.Second, Now: clock.now, blockRows: 1 + rng.Int64N(10), sectionRows: 1 + rng.Int64N(4), Groups: someGroups}
 		s, err := Open(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -755,5 +756,95 @@ func TestMetricsOfTwoStores(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestValuesStayWithTheirKeys: keys with a common prefix are no versions of one
+// thing, so Pebble must not put their values aside.
+func TestValuesStayWithTheirKeys(t *testing.T) {
+	s := openDir(t, Config{Dir: "data", FS: vfs.NewMem()})
+	for i := range 20 {
+		put(t, s, uint64(i+1), 1, 2, 3)
+	}
+	if err := s.flush(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.read(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.release()
+	levels, err := r.inst.db.SSTables(pebble.WithProperties())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entries, aside uint64
+	for _, tables := range levels {
+		for _, table := range tables {
+			entries += table.Properties.NumEntries
+			aside += table.Properties.NumValuesInValueBlocks
+		}
+	}
+	if entries == 0 || aside != 0 {
+		t.Errorf("%d of %d values are in blocks of their own", aside, entries)
+	}
+}
+
+// TestSpanMapping opens a store with another mapping of spans: the views follow, and stay
+// as they are when the mapping does.
+func TestSpanMapping(t *testing.T) {
+	fs := vfs.NewMem()
+	id := segment.TraceID{1}
+	source := []byte{} // of a resource that says nothing
+	var span []byte
+	for _, field := range [][]byte{append([]byte{0x0a, 16}, id[:]...), {0x12, 8, 0, 0, 0, 0, 0, 0, 0, 1}, {0x2a, 3, 'G', 'E', 'T'}, {0x30, 2},
+		{0x39, 0, 0, 0, 0, 1, 0, 0, 0}, {0x41, 0, 0, 0, 0, 2, 0, 0, 0}, append([]byte{0x4a, 16, 0x0a, 6}, "tenant\x12\x06\x0a\x04acme"...)} {
+		span = append(span, field...)
+	}
+	asAttribute := func(t *testing.T, m otlp.Mapping) (attribute bool) {
+		t.Helper()
+		s := openDir(t, Config{Dir: "data", FS: fs, Spans: m})
+		if s.LastSeq() == 0 {
+			seg, err := tracestore.NewSpanReader(m).Read(source, span, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Write(t.Context(), []tracestore.Record{{Format: tracestore.FormatOTLP, Source: source, Data: span, Segment: seg, Received: 1}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		roll(t, s)
+		check(t, s)
+		found := false
+		err := s.Scan(t.Context(), tracestore.Scan{Start: 0, End: 1 << 62}, func(_ tracestore.Cursor, row *trace.Row) bool {
+			for _, a := range row.Annotations {
+				if a.Key == "tenant" {
+					found, attribute = true, a.Attribute
+				}
+			}
+			return true
+		})
+		if err != nil || !found {
+			t.Fatalf("found %v, %v", found, err)
+		}
+		docs, err := s.Documents(t.Context(), id, 0)
+		if err != nil || len(docs) != 1 {
+			t.Fatalf("%d documents, %v", len(docs), err)
+		}
+		if seg, err := docs[0].Segment(true); err != nil || (seg.Annotations == nil) != attribute {
+			t.Errorf("%v: annotations %s", err, seg.Annotations)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return attribute
+	}
+	tenant := otlp.Mapping{Indexed: []string{"tenant"}}
+	if !asAttribute(t, otlp.Mapping{}) || asAttribute(t, tenant) || asAttribute(t, otlp.Mapping{IndexAll: true}) || !asAttribute(t, otlp.Mapping{Indexed: []string{"other"}}) {
+		t.Error("the views do not follow the mapping")
+	}
+	a, b := &Store{cfg: Config{Spans: otlp.Mapping{Indexed: []string{"a", "b"}}}}, &Store{cfg: Config{Spans: otlp.Mapping{Indexed: []string{"b", "a"}}}}
+	if a.views() != b.views() || a.views() == (&Store{}).views() || (&Store{}).views() != viewVersion {
+		t.Errorf("views %x, %x, %x", a.views(), b.views(), (&Store{}).views())
 	}
 }

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -21,7 +22,7 @@ var merger = &pebble.Merger{
 		case len(key) > 0 && key[0] == tagTerms:
 			m = &termsMerger{sum: termBlock{starts: noSpan}}
 		case len(key) > 0 && key[0] == tagGraph:
-			m = &cellMerger{}
+			m = cellMergers.Get().(*cellMerger)
 		default:
 			return nil, fmt.Errorf("key %v is not of a kind that is merged", keyFormatter(key))
 		}
@@ -34,6 +35,9 @@ var merger = &pebble.Merger{
 // deletions corrupt compactions (cockroachdb/pebble#6168), and leave no tombstone.
 type cellMerger struct{ cell servicegraph.Cell }
 
+// cellMergers are mergers that were used: adding up needs room for all that is added.
+var cellMergers = sync.Pool{New: func() any { return new(cellMerger) }}
+
 // MergeNewer implements pebble.ValueMerger.
 func (m *cellMerger) MergeNewer(value []byte) error { return m.cell.MergeBinary(value) }
 
@@ -42,5 +46,8 @@ func (m *cellMerger) MergeOlder(value []byte) error { return m.cell.MergeBinary(
 
 // Finish implements pebble.ValueMerger.
 func (m *cellMerger) Finish(bool) ([]byte, io.Closer, error) {
-	return m.cell.AppendBinary(nil), nil, nil
+	value := m.cell.AppendBinary(nil)
+	m.cell.Reset()
+	cellMergers.Put(m)
+	return value, nil, nil
 }

@@ -35,7 +35,9 @@ const (
 type neighbours struct {
 	inst    *instance
 	open    *openTraces
+	words   *dictionaries
 	rows    int64 // that a block should have
+	section int64 // that a section should have
 	divided prometheus.Counter
 	// parts are those that rows came to since the start.
 	parts    map[uint16][]*blockState
@@ -48,9 +50,9 @@ type neighbours struct {
 	seen [1 << 12]struct {
 		block *blockState
 		step  uint64
-		term  trace.Term
+		spot  spot
 	}
-	terms   []trace.Term
+	spots   []spot
 	scratch []trace.Term
 	list    []byte
 	key     []byte
@@ -62,21 +64,24 @@ type blockState struct {
 	part  uint16
 	last  place
 	rows  int64
-	queue bool // it is in overfull
+	ends  []int64 // of its sections but the last
+	queue bool    // it is in overfull
 
-	// changed and terms are the changes of the step at hand.
+	// changed and spots are the changes of the step at hand.
 	touched bool
 	came    int
 	changed termBlock
-	terms   []trace.Term
+	spots   []spot
 
 	hot     *termBlock // all of it, nil: not kept
 	changes int        // written since it was written as a whole
 	used    uint64     // step
 }
 
-func newNeighbours(inst *instance, open *openTraces, rows int64, divided prometheus.Counter) *neighbours {
-	return &neighbours{inst: inst, open: open, rows: rows, divided: divided, parts: make(map[uint16][]*blockState)}
+func newNeighbours(inst *instance, open *openTraces, words *dictionaries, cfg *Config, divided prometheus.Counter) *neighbours {
+	return &neighbours{
+		inst: inst, open: open, words: words, rows: cfg.blockRows, section: cfg.sectionRows, divided: divided, parts: make(map[uint16][]*blockState),
+	}
 }
 
 // forget drops what is known of a part that is removed.
@@ -105,7 +110,7 @@ func (n *neighbours) blocks(part uint16) ([]*blockState, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, &blockState{part: part, last: last, rows: t.rows})
+		list = append(list, &blockState{part: part, last: last, rows: t.rows, ends: t.ends})
 	}
 	if err := it.Error(); err != nil {
 		return nil, n.inst.readError("read terms", err)
@@ -146,51 +151,63 @@ func (n *neighbours) at(part uint16, at place) (*blockState, error) {
 	b := list[i]
 	if !b.touched {
 		b.touched, b.came = true, 0
-		b.changed, b.terms = termBlock{starts: noSpan}, b.terms[:0]
+		b.changed, b.spots = termBlock{starts: noSpan, tallies: b.changed.tallies[:0]}, b.spots[:0]
 		n.touched = append(n.touched, b)
 	}
 	return b, nil
 }
 
-// add notes that a row stands at a place: a new one, or with had one that
-// stood there before, visible or not as was says.
-func (n *neighbours) add(part uint16, at place, row *trace.Row, terms []trace.Term, had, was bool) error {
+// tallied says how a row with these flags counts in its section.
+func tallied(flags byte) (visible, spread int64) {
+	if flags&rowHidden != 0 {
+		return 0, 0
+	}
+	if flags&(rowEndsAtStart|rowSeveralEnds) != rowEndsAtStart {
+		spread = 1
+	}
+	return 1, spread
+}
+
+// add notes that a row stands at a place, with these flags: a new one, or with
+// had one that stood there before with the flags was.
+func (n *neighbours) add(part uint16, at place, row *trace.Row, terms []trace.Term, flags byte, had bool, was byte) error {
 	b, err := n.at(part, at)
 	if err != nil {
 		return err
 	}
-	visible := int64(1)
-	if row.OrphanOnly {
-		visible = 0
-	}
-	o := termBlock{rows: 1, visible: visible, cut: row.Cut, starts: span{at.start, at.start}, lastSeq: row.LastSeq}
+	section := sectionOf(b.ends, at.start)
+	visible, spread := tallied(flags)
+	o := termBlock{rows: 1, starts: span{at.start, at.start}, lastSeq: row.LastSeq}
 	if had {
 		o.rows = 0
-		if was {
-			o.visible--
-		}
+		v, s := tallied(was)
+		visible, spread = visible-v, spread-s
+	}
+	if row.Cut {
+		o.cut = 1 << section
 	}
 	b.changed.count(&o)
+	b.changed.tally(section, visible, spread)
 	b.came++
 	for _, t := range terms {
-		if s := &n.seen[t>>52]; s.term != t || s.block != b || s.step != n.step {
-			s.block, s.step, s.term = b, n.step, t
-			b.terms = append(b.terms, t)
+		spot := spotOf(t, section)
+		if s := &n.seen[t>>52]; s.spot != spot || s.block != b || s.step != n.step {
+			s.block, s.step, s.spot = b, n.step, spot
+			b.spots = append(b.spots, spot)
 		}
 	}
 	return nil
 }
 
-// remove notes that a row left a place.
-func (n *neighbours) remove(part uint16, at place, visible bool) error {
+// remove notes that a row with these flags left a place.
+func (n *neighbours) remove(part uint16, at place, flags byte) error {
 	b, err := n.at(part, at)
 	if err != nil {
 		return err
 	}
 	b.changed.rows--
-	if visible {
-		b.changed.visible--
-	}
+	visible, spread := tallied(flags)
+	b.changed.tally(sectionOf(b.ends, at.start), -visible, -spread)
 	return nil
 }
 
@@ -208,12 +225,12 @@ func (n *neighbours) write(batch *pebble.Batch) error {
 				return err
 			}
 		}
-		slices.Sort(b.terms)
-		b.terms = slices.Compact(b.terms)
+		slices.Sort(b.spots)
+		b.spots = slices.Compact(b.spots)
 		n.list = n.list[:0]
-		for _, t := range b.terms {
-			if b.hot == nil || !b.hot.has(t) {
-				n.list = appendTerms(n.list, []trace.Term{t})
+		for i, s := range b.spots {
+			if b.hot == nil || !b.hot.has(s) {
+				n.list = appendSpots(n.list, b.spots[i:i+1])
 			}
 		}
 		n.key = appendPlaceKey(n.key[:0], tagTerms, b.part, b.last)
@@ -238,8 +255,8 @@ func (n *neighbours) write(batch *pebble.Batch) error {
 		b.changed.listed = nil
 		b.rows += b.changed.rows
 		b.touched = false
-		if cap(b.terms) > 1<<10 {
-			b.terms = nil
+		if cap(b.spots) > 1<<10 {
+			b.spots = nil
 		}
 		crowded := b.hot != nil && len(b.hot.listed)/8 > maxTerms/2 && b.rows > n.rows/8
 		if (crowded || b.rows > 2*n.rows) && !b.queue {
@@ -333,28 +350,36 @@ func (n *neighbours) divideBlock(batch *pebble.Batch, b *blockState) error {
 	size := (b.rows + pieces - 1) / pieces
 	var made []*blockState
 	t := termBlock{starts: noSpan}
-	n.terms = n.terms[:0]
+	n.spots = n.spots[:0]
 	var last place
+	inSection := int64(0) // rows of the section at hand
 	finish := func(at place) {
-		slices.Sort(n.terms)
-		n.terms = slices.Compact(n.terms)
-		t.filter, t.listed, t.added = nil, nil, 0
-		if at == lastPlace && len(n.terms) <= maxTerms {
-			t.listed = appendTerms(nil, n.terms) // more is to come
-		} else {
-			t.filter, t.added = newFilter(len(n.terms)), uint64(len(n.terms))
-			for _, term := range n.terms {
-				setTerm(t.filter, term)
+		if at == lastPlace { // more is to come: it would all be in the last section
+			for i, s := range n.spots {
+				n.spots[i] = s.term()
 			}
+			whole := tally{}
+			for _, s := range t.tallies {
+				whole.visible, whole.spread = whole.visible+s.visible, whole.spread+s.spread
+			}
+			t.ends, t.tallies, t.cut = nil, nil, min(t.cut, 1)
+			t.tally(0, whole.visible, whole.spread)
+		}
+		slices.Sort(n.spots)
+		n.spots = slices.Compact(n.spots)
+		if at == lastPlace && len(n.spots) <= maxTerms {
+			t.listed = appendSpots(nil, n.spots)
+		} else {
+			t.fill(n.spots)
 		}
 		must(batch.Set(appendPlaceKey(nil, tagTerms, b.part, at), t.append(nil), nil))
-		state := &blockState{part: b.part, last: at, rows: t.rows}
+		state := &blockState{part: b.part, last: at, rows: t.rows, ends: t.ends}
 		if b.hot != nil && at == b.last {
 			hot := t
 			state.hot, state.used = &hot, n.step
 		}
 		made = append(made, state)
-		t, n.terms = termBlock{starts: noSpan}, n.terms[:0]
+		t, n.spots, inSection = termBlock{starts: noSpan}, n.spots[:0], 0
 		n.step++ // what was seen was seen in another block
 	}
 	var reader trace.RowReader
@@ -364,23 +389,26 @@ func (n *neighbours) divideBlock(batch *pebble.Batch, b *blockState) error {
 		if !ok {
 			return corrupt(it.Key(), fmt.Errorf("key of %d bytes", len(it.Key())))
 		}
-		if t.rows >= size || len(n.terms) >= compact {
-			slices.Sort(n.terms)
-			n.terms = slices.Compact(n.terms)
-			compact = len(n.terms) + maxTerms
-			if t.rows >= size || len(n.terms) >= maxTerms {
+		if t.rows >= size || len(n.spots) >= compact {
+			slices.Sort(n.spots)
+			n.spots = slices.Compact(n.spots)
+			compact = len(n.spots) + maxTerms
+			if t.rows >= size || len(n.spots) >= maxTerms {
 				finish(last)
 				compact = maxTerms * 2
 			}
 		}
+		if inSection >= n.section && start > last.start && len(t.ends) < maxSections-1 {
+			t.ends, inSection = append(t.ends, last.start), 0
+		}
 		last = place{start, id}
-		o := termBlock{rows: 1, visible: 1, starts: span{start, start}}
+		inSection++
+		section := len(t.ends)
+		o := termBlock{rows: 1, starts: span{start, start}}
 		var terms []trace.Term
+		var flags byte
 		if open := n.open.byID[id]; open != nil && open.hasRow && open.home == b.part && open.keys.start == start {
-			terms, o.lastSeq, o.cut = open.terms, open.lastSeq, open.keys.flags&rowCut != 0
-			if open.keys.flags&rowHidden != 0 {
-				o.visible = 0
-			}
+			terms, o.lastSeq, flags = open.terms, open.lastSeq, open.keys.flags
 		} else {
 			value, err := it.ValueAndErr()
 			if err != nil {
@@ -389,21 +417,28 @@ func (n *neighbours) divideBlock(batch *pebble.Batch, b *blockState) error {
 			if len(value) < 1 {
 				return corrupt(it.Key(), fmt.Errorf("a row of no bytes"))
 			}
-			row, err := reader.Read(value[1:])
+			words, err := n.words.decoding(n.inst, n.inst.db, b.part)
+			if err != nil {
+				return err
+			}
+			row, err := reader.ReadWith(value[1:], words)
 			if err != nil {
 				return corrupt(it.Key(), err)
 			}
 			n.scratch = row.AppendTerms(n.scratch[:0])
-			terms, o.lastSeq, o.cut = n.scratch, row.LastSeq, row.Cut
-			if row.OrphanOnly {
-				o.visible = 0
-			}
+			terms, o.lastSeq, flags = n.scratch, row.LastSeq, value[0]
+		}
+		if flags&rowCut != 0 {
+			o.cut = 1 << section
 		}
 		t.count(&o)
+		visible, spread := tallied(flags)
+		t.tally(section, visible, spread)
 		for _, term := range terms {
-			if s := &n.seen[term>>52]; s.term != term || s.block != b || s.step != n.step {
-				s.block, s.step, s.term = b, n.step, term
-				n.terms = append(n.terms, term)
+			spot := spotOf(term, section)
+			if s := &n.seen[term>>52]; s.spot != spot || s.block != b || s.step != n.step {
+				s.block, s.step, s.spot = b, n.step, spot
+				n.spots = append(n.spots, spot)
 			}
 		}
 	}

@@ -7,16 +7,20 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/roentgen-io/roentgen/internal/otlp"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 )
 
@@ -26,7 +30,7 @@ const FormatVersion = 1
 
 // viewVersion numbers how views are derived from documents. A folder whose
 // views were derived in another way has them made again when it is opened.
-const viewVersion = 4
+const viewVersion = 7
 
 // Config sets up a Store.
 type Config struct {
@@ -41,12 +45,17 @@ type Config struct {
 	Registerer prometheus.Registerer // nil: no metrics
 	Now        func() time.Time      // nil: time.Now
 
+	// Spans says how spans become segments. When it is not what it was, the views
+	// are derived again.
+	Spans otlp.Mapping
+
 	// Groups returns the versions of groups by which traces are filed, nil: there
 	// are none. It is called often, by one goroutine at a time; what it returned
 	// must not be changed.
 	Groups func() []tracestore.Group
 
-	blockRows int64 // of a block of terms; tests have less in them
+	// Of a block of terms, and of a section of one; tests have less in them.
+	blockRows, sectionRows int64
 }
 
 const (
@@ -55,7 +64,7 @@ const (
 	queueLength       = 4096
 
 	// docOverhead is about what a parsed document takes besides its text.
-	docOverhead = 512
+	docOverhead = tracestore.DocumentOverhead
 )
 
 // Store is a tracestore.Store on Pebble.
@@ -63,6 +72,7 @@ type Store struct {
 	cfg       Config
 	log       *slog.Logger
 	metrics   *metrics
+	reader    *tracestore.SpanReader // of spans, nil: the standard one
 	collected []prometheus.Collector
 	fs        vfs.FS
 	lock      io.Closer
@@ -72,6 +82,7 @@ type Store struct {
 	parts   parts
 	filter  *idFilter
 	blocks  blockCache
+	words   dictionaries
 	tail    tail
 	history history
 	letters letters
@@ -97,6 +108,8 @@ type Store struct {
 	loops    sync.WaitGroup
 	leavings sync.WaitGroup // failed instances being closed
 	disk     atomic.Int64   // bytes of the folder
+
+	inspected inspected
 }
 
 var _ tracestore.Store = (*Store)(nil)
@@ -130,12 +143,16 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.blockRows == 0 {
 		cfg.blockRows = blockRows
 	}
+	if cfg.sectionRows == 0 {
+		cfg.sectionRows = sectionRows
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	s := &Store{
 		cfg:      cfg,
 		log:      cfg.Logger.With(slog.String("component", "store")),
+		reader:   tracestore.NewSpanReader(cfg.Spans),
 		queue:    make(chan *write, queueLength),
 		stepping: make(chan struct{}, 1),
 		closing:  make(chan struct{}),
@@ -221,7 +238,7 @@ func lockDir(fs vfs.FS, dir string) (io.Closer, error) {
 
 // checkFormat compares the versions in the folder with ours and writes them into
 // an empty one. It reports whether the views are to be derived again.
-func checkFormat(i *instance, dir string) (rebuild bool, err error) {
+func checkFormat(i *instance, dir string, views uint32) (rebuild bool, err error) {
 	value, closer, err := i.db.Get(formatKey)
 	switch {
 	case err == nil:
@@ -237,7 +254,7 @@ func checkFormat(i *instance, dir string) (rebuild bool, err error) {
 			return false, fmt.Errorf("%w: %s was written in format version %d, this release reads version %d only: export the data with the release that wrote it and import it here, or choose another data folder",
 				tracestore.ErrFormat, dir, v, FormatVersion)
 		}
-		return binary.BigEndian.Uint32(value[4:]) != viewVersion, nil
+		return binary.BigEndian.Uint32(value[4:]) != views, nil
 	case !errors.Is(err, pebble.ErrNotFound):
 		return false, err
 	}
@@ -254,16 +271,32 @@ func checkFormat(i *instance, dir string) (rebuild bool, err error) {
 	}
 	b := i.db.NewBatch()
 	defer b.Close()
-	setFormat(b)
+	setFormat(b, views)
 	if err := i.apply(b, true); err != nil {
 		return false, err
 	}
 	return false, i.wait(b)
 }
 
-func setFormat(b *pebble.Batch) {
+func setFormat(b *pebble.Batch, views uint32) {
 	value := binary.BigEndian.AppendUint32(nil, FormatVersion)
-	must(b.Set(formatKey, binary.BigEndian.AppendUint32(value, viewVersion), nil))
+	must(b.Set(formatKey, binary.BigEndian.AppendUint32(value, views), nil))
+}
+
+// views tells how views are derived: viewVersion, and above it a hash of the mapping of
+// spans, 0 for the zero mapping.
+func (s *Store) views() uint32 {
+	m := s.cfg.Spans
+	if m.IsZero() {
+		return viewVersion
+	}
+	h := xxhash.New()
+	for _, list := range [][]string{m.Indexed, m.LogGroups, {strconv.FormatBool(m.IndexAll)}} {
+		list = slices.Clone(list)
+		slices.Sort(list)
+		fmt.Fprintf(h, "%q\n", list)
+	}
+	return viewVersion | uint32(h.Sum64()|1)<<8
 }
 
 // must panics on an error that cannot be: batches in memory refuse nothing.
@@ -294,6 +327,7 @@ func (s *Store) Stats() tracestore.Stats {
 		LastSeq:   s.LastSeq(),
 		RolledSeq: s.rolled(),
 		TailBytes: s.pending.Load(),
+		TailLimit: s.cfg.TailBytes,
 		DiskBytes: s.disk.Load(),
 		FreeBytes: max(0, s.space.free.Load()),
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -38,6 +39,25 @@ type docRef struct {
 	seq  uint64
 }
 
+// openBlock is a decoded block. Its memory is used again when its last user has
+// released it; who keeps a document does not release.
+type openBlock struct {
+	docs  []blockDoc
+	raw   []byte // what they refer to
+	users atomic.Int32
+}
+
+func (b *openBlock) release() {
+	if b != nil && b.users.Add(-1) == 0 && cap(b.raw) <= maxCachedBlock {
+		room := b.raw
+		rooms.Put(&room)
+	}
+}
+
+// rooms are the memory of blocks that nobody uses any more: reading traces one after the
+// other makes most of its garbage there.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
 // blockCache keeps the blocks that were decoded last, for the documents of a
 // trace tend to lie in few blocks.
 type blockCache struct {
@@ -46,56 +66,70 @@ type blockCache struct {
 	next  int
 }
 
-const maxCachedBlock = 256 << 10
+const maxCachedBlock = 384 << 10
 
 type cachedBlock struct {
-	part uint16
-	last uint64
-	docs []blockDoc
+	part  uint16
+	last  uint64
+	block *openBlock // nil: none
 }
 
-func (c *blockCache) get(part uint16, last uint64) []blockDoc {
+// get returns a block, which the caller uses, nil when it is not there.
+func (c *blockCache) get(part uint16, last uint64) *openBlock {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.slots {
-		if b := &c.slots[i]; b.docs != nil && b.last == last && b.part == part {
-			return b.docs
+		if s := &c.slots[i]; s.block != nil && s.last == last && s.part == part {
+			s.block.users.Add(1)
+			return s.block
 		}
 	}
 	return nil
 }
 
-func (c *blockCache) put(part uint16, last uint64, docs []blockDoc) {
-	size := 0
-	for i := range docs {
-		size += len(docs[i].data)
-	}
-	if size > maxCachedBlock {
+func (c *blockCache) put(part uint16, last uint64, b *openBlock) {
+	if len(b.raw) > maxCachedBlock {
 		return
 	}
+	b.users.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.slots[c.next] = cachedBlock{part, last, docs}
+	c.slots[c.next].block.release()
+	c.slots[c.next] = cachedBlock{part, last, b}
 	c.next = (c.next + 1) % len(c.slots)
 }
 
 func (c *blockCache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for i := range c.slots {
+		c.slots[i].block.release()
+	}
 	c.slots = [16]cachedBlock{}
 }
 
 // readBlock decodes the block at the iterator.
 func readBlock(inst *instance, it *pebble.Iterator) ([]blockDoc, error) {
+	b, err := readBlockInto(nil, inst, it)
+	if err != nil {
+		return nil, err
+	}
+	return b.docs, nil
+}
+
+// readBlockInto decodes the block at the iterator, in room if that is large enough.
+// The caller uses it.
+func readBlockInto(room []byte, inst *instance, it *pebble.Iterator) (*openBlock, error) {
 	value, err := it.ValueAndErr()
 	if err != nil {
 		return nil, inst.readError("read documents", err)
 	}
-	docs, err := decodeBlock(value)
-	if err != nil {
+	b := &openBlock{}
+	b.users.Store(1)
+	if b.docs, b.raw, err = decodeBlockInto(room, value); err != nil {
 		return nil, corrupt(it.Key(), err)
 	}
-	return docs, nil
+	return b, nil
 }
 
 // findDocs returns the documents of a trace with seq <= last, in order of seq.
@@ -139,9 +173,13 @@ func findDocs(inst *instance, it *pebble.Iterator, list []part, id segment.Trace
 }
 
 // readDocs calls fn for the documents at refs, which are in order of seq. fn must
-// not change what it is given, and may keep it.
-func readDocs(s *Store, inst *instance, it *pebble.Iterator, refs []docRef, fn func(d *blockDoc) error) error {
+// not change what it is given, and may keep it with keep alone.
+func readDocs(s *Store, inst *instance, it *pebble.Iterator, refs []docRef, keep bool, fn func(d *blockDoc) error) error {
 	it.SetBounds(nil, nil)
+	var block *openBlock
+	if !keep {
+		defer func() { block.release() }()
+	}
 	var docs []blockDoc
 	var at uint16
 	var key [docKeyLen]byte
@@ -160,16 +198,20 @@ func readDocs(s *Store, inst *instance, it *pebble.Iterator, refs []docRef, fn f
 			if !ok || at != ref.part {
 				return corrupt(key[:], fmt.Errorf("the block of document %d is missing", ref.seq))
 			}
-			if docs = s.blocks.get(at, last); docs == nil {
+			if !keep {
+				block.release()
+			}
+			if block = s.blocks.get(at, last); block == nil {
 				var err error
-				if docs, err = readBlock(inst, it); err != nil {
+				if block, err = readBlockInto(*rooms.Get().(*[]byte), inst, it); err != nil {
 					return err
 				}
-				if docs[len(docs)-1].seq != last {
-					return corrupt(it.Key(), fmt.Errorf("the block ends at %d", docs[len(docs)-1].seq))
+				if end := block.docs[len(block.docs)-1].seq; end != last {
+					return corrupt(it.Key(), fmt.Errorf("the block ends at %d", end))
 				}
-				s.blocks.put(at, last, docs)
+				s.blocks.put(at, last, block)
 			}
+			docs = block.docs
 		}
 		i, ok := slices.BinarySearchFunc(docs, ref.seq, func(d blockDoc, seq uint64) int { return cmp.Compare(d.seq, seq) })
 		if !ok {
@@ -212,8 +254,8 @@ func (s *Store) Documents(ctx context.Context, id segment.TraceID, asOf uint64) 
 		}
 	}
 	docs := make([]tracestore.Stored, 0, len(refs)+len(waiting))
-	err = readDocs(s, r.inst, it, refs, func(d *blockDoc) error {
-		docs = append(docs, tracestore.Stored{Seq: d.seq, Put: d.put, Received: d.received, Format: d.format, Data: bytes.Clone(d.data)})
+	err = readDocs(s, r.inst, it, refs, false, func(d *blockDoc) error {
+		docs = append(docs, tracestore.Stored{Seq: d.seq, Put: d.put, Received: d.received, Format: d.format, Data: bytes.Clone(d.data), Source: bytes.Clone(d.source), Reader: s.reader})
 		return ctx.Err()
 	})
 	if err != nil {
@@ -221,7 +263,7 @@ func (s *Store) Documents(ctx context.Context, id segment.TraceID, asOf uint64) 
 	}
 	for i := range waiting {
 		if d := &waiting[i]; d.Seq <= asOf {
-			docs = append(docs, tracestore.Stored{Seq: d.Seq, Put: d.Put, Received: d.Received, Format: d.format, Data: bytes.Clone(d.data)})
+			docs = append(docs, tracestore.Stored{Seq: d.Seq, Put: d.Put, Received: d.Received, Format: d.format, Data: bytes.Clone(d.data), Source: bytes.Clone(d.source), Reader: s.reader})
 		}
 	}
 	return docs, nil
@@ -244,7 +286,7 @@ func (s *Store) documentsOf(r *reading, it *pebble.Iterator, id segment.TraceID,
 		if err != nil {
 			return nil, 0, err
 		}
-		err = readDocs(s, r.inst, it, refs, func(d *blockDoc) error {
+		err = readDocs(s, r.inst, it, refs, true, func(d *blockDoc) error {
 			if td, ok := s.parse(d); ok {
 				docs = append(docs, td.Document)
 			}

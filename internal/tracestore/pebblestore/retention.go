@@ -159,6 +159,7 @@ func (r *roller) takeOldest(reason string) error {
 		}
 		it.docs, it.link, it.fresh = nil, it.open.linked, false
 		if err := r.row(it, now); err != nil {
+			r.graph.clear() // of what the rows before count: they will be made again
 			return err
 		}
 		kept = append(kept, it)
@@ -171,7 +172,10 @@ func (r *roller) takeOldest(reason string) error {
 	}
 	must(b.Delete(appendPartKey(nil, gone.id), nil))
 	r.near.forget(gone.id)
+	r.s.words.forget(gone.id)
 	if err := r.write(b, kept); err != nil {
+		// As after a step that fails, half of what is in memory belongs to the batch.
+		r.inst.fail(err)
 		return err
 	}
 	if err := r.inst.apply(b, false); err != nil {
@@ -197,7 +201,7 @@ func (r *roller) takeOldest(reason string) error {
 
 var (
 	// viewTags are the tags of the keys of views.
-	viewTags = []byte{tagTerms, tagChange, tagGraph, tagLink, tagRow, tagEnd}
+	viewTags = []byte{tagTerms, tagChange, tagGraph, tagLink, tagRow, tagEnd, tagWord}
 	// partTags are the tags of the keys that go with their part: all of these.
 	partTags = append([]byte{tagDocs, tagTrace}, viewTags...)
 )

@@ -213,6 +213,7 @@ type roller struct {
 	refsBefore, refsAfter []tracestore.GroupRef
 	work                  []*rollItem
 	key                   []byte
+	terms                 []trace.Term
 	arena                 []byte
 }
 
@@ -238,7 +239,7 @@ func newRoller(s *Store, inst *instance, mark rolledMark) *roller {
 		big:   make(map[segment.TraceID]time.Time),
 		wake:  make(chan struct{}, 1),
 	}
-	r.near = newNeighbours(inst, &r.open, s.cfg.blockRows, s.metrics.blocksDivided)
+	r.near = newNeighbours(inst, &r.open, &s.words, &s.cfg, s.metrics.blocksDivided)
 	return r
 }
 
@@ -316,7 +317,7 @@ func (r *roller) takeStep(force bool) error {
 		close(t.progress)
 		t.progress = make(chan struct{})
 		t.mu.Unlock()
-		return nil
+		return r.divideRest()
 	}
 	t.rolling, t.current = rolling, make(traceMap, len(rolling)/2)
 	t.waits.Store(0)
@@ -390,6 +391,17 @@ func (r *roller) takeStep(force bool) error {
 	return nil
 }
 
+// divideRest divides blocks of terms that the steps before did not get to.
+func (r *roller) divideRest() error {
+	if len(r.near.overfull) == 0 {
+		return nil
+	}
+	if err := r.near.divide(); err != nil {
+		return err
+	}
+	return r.show(r.w, nil)
+}
+
 // rows finds or reads the open trace of each item, adds its documents and
 // assembles its row. It returns the bytes of the tail that are done with.
 func (r *roller) rows(work []*rollItem, n uint64) (bytes int64, err error) {
@@ -443,20 +455,25 @@ func (r *roller) rows(work []*rollItem, n uint64) (bytes int64, err error) {
 // row assembles the row of an item's open trace.
 func (r *roller) row(it *rollItem, now time.Time) error {
 	o := it.open
+	words, err := r.s.words.encoding(r.inst, o.home)
+	if err != nil {
+		return err
+	}
 	t := trace.AssembleBrief(it.id, o.docs)
 	it.row = t.Row()
 	r.contribute(it, t, o.docs[:len(o.docs)-len(it.docs)])
 	o.keys, o.hasRow, o.lastSeq = keysOf(it.row), true, it.row.LastSeq
-	o.bytes -= termBytes * int64(len(o.terms))
-	o.terms = it.row.AppendTerms(o.terms[:0])
-	o.bytes += termBytes * int64(len(o.terms))
 	from := len(r.arena)
-	arena, err := it.row.AppendBinary(append(r.arena, o.keys.flags))
+	arena, err := it.row.AppendWith(append(r.arena, o.keys.flags), words.Dictionary)
 	if err != nil {
 		return fmt.Errorf("row of trace %s: %w", it.id, err)
 	}
 	r.arena = arena
 	it.value = [2]int{from, len(arena)}
+	o.bytes -= termBytes * int64(len(o.terms))
+	r.terms = it.row.AppendTermsWith(r.terms[:0], words.Dictionary)
+	o.terms = append(o.terms[:0], r.terms...)
+	o.bytes += termBytes * int64(len(o.terms))
 	if o.entities = it.row.Entities; max(o.entities, len(o.docs)) > largeTrace {
 		r.big[it.id] = now
 		if len(r.big) > 1000 {
@@ -493,11 +510,11 @@ func (r *roller) reload(work []*rollItem, list []part) error {
 			refs[i] = want[i].ref
 		}
 		for i := 0; i < len(want); i++ {
-			err := readDocs(r.s, r.inst, it, refs[i:], func(d *blockDoc) error {
+			err := readDocs(r.s, r.inst, it, refs[i:], false, func(d *blockDoc) error {
 				item := want[i].item
 				i++
 				own := *d // the block that d lies in must not stay in memory for its sake
-				own.data = slices.Clone(d.data)
+				own.data, own.source = slices.Clone(d.data), slices.Clone(d.source)
 				if td, ok := r.s.parse(&own); ok {
 					item.open.docs = append(item.open.docs, td.Document)
 					item.open.bytes += td.size()
@@ -568,18 +585,19 @@ func (r *roller) restore(o *openTrace, list []part) {
 // write adds the changes of the views to a batch, kind by kind, so that keys
 // come in order and are quick to insert.
 func (r *roller) write(b *pebble.Batch, work []*rollItem) error {
+	r.key = r.s.words.write(b, r.key)
 	for _, it := range work {
 		o := it.open
 		at, was := place{o.keys.start, it.id}, place{it.old.start, it.id}
 		moved := it.had && at != was
 		if moved {
 			must(b.Delete(r.placeKey(o.home, was), nil))
-			if err := r.near.remove(o.home, was, it.old.flags&rowHidden == 0); err != nil {
+			if err := r.near.remove(o.home, was, it.old.flags); err != nil {
 				return err
 			}
 		}
 		must(b.Set(r.placeKey(o.home, at), r.arena[it.value[0]:it.value[1]], nil))
-		if err := r.near.add(o.home, at, it.row, o.terms, it.had && !moved, it.old.flags&rowHidden == 0); err != nil {
+		if err := r.near.add(o.home, at, it.row, o.terms, o.keys.flags, it.had && !moved, it.old.flags); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -69,24 +70,27 @@ func compareCursors(a, b tracestore.Cursor) int {
 // by asOf, and those that the roller gave a new row since asOf. Their positions
 // are found first and merged in.
 type scanner struct {
-	s      *Store
-	ctx    context.Context
-	r      *reading
-	scan   tracestore.Scan
-	win    window
-	asOf   uint64
-	after  *tracestore.Cursor
-	emit   func(c tracestore.Cursor, row *trace.Row) bool
-	tail   map[segment.TraceID][]tailDoc // traces with documents in the tail by asOf
-	held   map[segment.TraceID]uint64    // of traces put off, the first seq that is not in their row
-	extra  []tracestore.Cursor           // positions of assembled rows, next first
-	reader trace.RowReader
-	docs   *pebble.Iterator // for documents
-	rows   *pebble.Iterator // for rows of other indexes
-	narrow narrowing
-	done   bool
-	looked int
-	unseen int // rows left out one by one
+	s       *Store
+	ctx     context.Context
+	r       *reading
+	scan    tracestore.Scan
+	win     window
+	asOf    uint64
+	after   *tracestore.Cursor
+	emit    func(c tracestore.Cursor, row *trace.Row) bool
+	tail    map[segment.TraceID][]tailDoc // traces with documents in the tail by asOf
+	held    map[segment.TraceID]uint64    // of traces put off, the first seq that is not in their row
+	extra   []tracestore.Cursor           // positions of assembled rows, next first
+	reader  trace.RowReader
+	words   *trace.Dictionary // of the part wordsOf, nil: of none yet
+	wordsOf uint16
+	texts   []byte           // scratch space
+	docs    *pebble.Iterator // for documents
+	rows    *pebble.Iterator // for rows of other indexes
+	narrow  narrowing
+	done    bool
+	looked  int
+	unseen  int // rows left out one by one
 }
 
 // Scan implements tracestore.Searcher.
@@ -367,6 +371,25 @@ func (x *scanner) showAnyway() bool {
 	return x.unseen%showEvery == 0
 }
 
+// useWords makes words those of a part.
+func (x *scanner) useWords(part uint16) error {
+	if x.words != nil && x.wordsOf == part {
+		return nil
+	}
+	words, err := x.s.words.decoding(x.r.inst, x.r.snap, part)
+	if err != nil {
+		return err
+	}
+	x.words, x.wordsOf = words, part
+	return nil
+}
+
+// glance asks the scan's glance about a row of the part of words.
+func (x *scanner) glance(row []byte) bool {
+	x.texts = x.words.AppendTexts(x.texts[:0], row)
+	return x.scan.Glance(x.texts)
+}
+
 // usable decodes a row as it is stored and reports whether it is the row as of
 // asOf and, with glance, whether the scan's glance lets it pass. One that it does
 // not is counted as left out.
@@ -374,7 +397,14 @@ func (x *scanner) usable(key, value []byte, glance bool) (*trace.Row, bool, erro
 	if len(value) < 1 {
 		return nil, false, corrupt(key, fmt.Errorf("a row of no bytes"))
 	}
-	if glance && x.scan.Glance != nil && value[0]&rowCut == 0 && !x.scan.Glance(value[1:]) && !x.showAnyway() {
+	part, _, _, ok := decodeIndexKey(key)
+	if !ok {
+		return nil, false, corrupt(key, fmt.Errorf("key of %d bytes", len(key)))
+	}
+	if err := x.useWords(part); err != nil {
+		return nil, false, err
+	}
+	if glance && x.scan.Glance != nil && value[0]&rowCut == 0 && !x.glance(value[1:]) && !x.showAnyway() {
 		head, ok := trace.ReadRowHead(value[1:])
 		if !ok {
 			return nil, false, corrupt(key, trace.ErrRow)
@@ -387,10 +417,10 @@ func (x *scanner) usable(key, value []byte, glance bool) (*trace.Row, bool, erro
 	var row *trace.Row
 	var err error
 	if x.scan.Reuse {
-		row, err = x.reader.Read(value[1:])
+		row, err = x.reader.ReadWith(value[1:], x.words)
 	} else {
 		row = new(trace.Row)
-		err = row.UnmarshalBinary(value[1:])
+		err = row.UnmarshalWith(value[1:], x.words)
 	}
 	if err != nil {
 		return nil, false, corrupt(key, err)
@@ -421,8 +451,8 @@ type source struct {
 	it   *pebble.Iterator
 	at   tracestore.Cursor
 
-	block *termDecision // that the row at hand lies in; nil: not asked yet
-	whole bool          // no row of the block was passed yet
+	block   *termDecision // that a row came to last; nil: none was asked for yet
+	section int           // of it, in which rows were looked at, -1: in none
 }
 
 func (x *scanner) sourceError(src *source) error {
@@ -491,12 +521,18 @@ func (x *scanner) byTime() (err error) {
 			return err
 		}
 	}
+	var next, second *source // second: whose row comes when those of next are through
 	for !x.done {
 		// Parts are few, and mostly one of them has the next rows: no heap pays here.
-		var next *source
-		for _, src := range sources {
-			if next == nil || compareCursors(src.at, next.at) < 0 {
-				next = src
+		if next == nil || second != nil && compareCursors(second.at, next.at) < 0 {
+			next, second = nil, nil
+			for _, src := range sources {
+				switch {
+				case next == nil || compareCursors(src.at, next.at) < 0:
+					next, second = src, next
+				case second == nil || compareCursors(src.at, second.at) < 0:
+					second = src
+				}
 			}
 		}
 		if len(x.extra) > 0 && (next == nil || compareCursors(x.extra[0], next.at) < 0) {
@@ -542,6 +578,7 @@ func (x *scanner) byTime() (err error) {
 		i := slices.Index(sources, next)
 		_ = next.it.Close()
 		sources = slices.Delete(sources, i, i+1)
+		next = nil
 	}
 	return nil
 }
@@ -584,8 +621,9 @@ type ending struct {
 	id    segment.TraceID
 	part  uint16
 	start int64
-	flags byte // of its row
+	flags byte // of its row; of one that was not read they are rowEndsAtStart
 	extra bool // to be assembled
+	out   bool // its row has not what is asked for: it is counted
 }
 
 // endingsAtOnce bounds how many endings of one minute are in memory.
@@ -698,6 +736,8 @@ func (x *scanner) byMinute() error {
 		if list.cut {
 			floor = x.extra[endingsAtOnce-1].ID
 		}
+		var passed []passedRows
+		var err error
 		for _, p := range all {
 			if !p.ends.done && p.ends.minute == m {
 				p.ends.moved = true
@@ -707,25 +747,13 @@ func (x *scanner) byMinute() error {
 			}
 			if !p.rows.done && p.rows.minute == m {
 				p.rows.moved = true
-				if err := x.rowsIn(&p.rows.source, m, below, &list); err != nil {
+				if passed, err = x.rowsIn(&p.rows.source, m, below, &list, passed); err != nil {
 					return err
 				}
 			}
 		}
-		list.sort()
-		if list.cut && len(list.list) > 0 {
-			if last := list.list[len(list.list)-1].id; compareIDs(last, floor) > 0 {
-				floor = last
-			}
-		}
-		for i := range list.list {
-			e := &list.list[i]
-			if x.done || compareIDs(e.id, floor) < 0 {
-				break
-			}
-			if err := x.giveEnding(e, m); err != nil {
-				return err
-			}
+		if floor, err = x.giveMinute(m, whole, below, &list, passed, floor); err != nil || x.done {
+			return err
 		}
 		if floor != (segment.TraceID{}) {
 			bound, whole = tracestore.Cursor{Time: m, ID: floor}, false
@@ -737,6 +765,59 @@ func (x *scanner) byMinute() error {
 		bound, whole = tracestore.Cursor{Time: m - 1, ID: maxID}, true
 	}
 	return nil
+}
+
+// giveMinute gives the endings of a minute: those in list, and passed rows, which are
+// counted. whole says that none was given before. Endings below floor are left to
+// the next call, as are those below the floor that it returns.
+func (x *scanner) giveMinute(m int64, whole bool, below func(segment.TraceID) bool, list *endingList, passed []passedRows, floor segment.TraceID) (segment.TraceID, error) {
+	if whole && floor == (segment.TraceID{}) {
+		only, err := x.onlyCounted(list.list)
+		if err != nil {
+			return floor, err
+		}
+		if only { // their order does not matter
+			for i := range list.list {
+				if err := x.giveEnding(&list.list[i], m); err != nil {
+					return floor, err
+				}
+			}
+			for i := range passed {
+				x.skipRows(passed[i].visible)
+			}
+			return floor, nil
+		}
+	}
+	list.sort()
+	if list.cut && len(list.list) > 0 {
+		if last := list.list[len(list.list)-1].id; compareIDs(last, floor) > 0 {
+			floor = last
+		}
+	}
+	// The first endings with ids below one.
+	belowID := func(id segment.TraceID) int {
+		return sort.Search(len(list.list), func(i int) bool { return compareIDs(list.list[i].id, id) < 0 })
+	}
+	list.list = list.list[:belowID(floor)]
+	between := make([]int64, len(list.list)+1) // passed rows before each ending, and behind the last
+	for i := range passed {
+		err := x.eachPassed(&passed[i], func(id segment.TraceID) {
+			if below(id) && compareIDs(id, floor) >= 0 {
+				between[belowID(id)]++
+			}
+		})
+		if err != nil {
+			return floor, err
+		}
+	}
+	for i := range list.list {
+		x.skipRows(between[i])
+		if err := x.giveEnding(&list.list[i], m); err != nil || x.done {
+			return floor, err
+		}
+	}
+	x.skipRows(between[len(list.list)])
+	return floor, nil
 }
 
 // minuteSource is a source of byMinute: V or S keys of a part.
@@ -812,32 +893,221 @@ func (x *scanner) endsIn(src *source, m int64, below func(segment.TraceID) bool,
 	return x.sourceError(src)
 }
 
-// rowsIn adds the traces that start and end in a minute.
-func (x *scanner) rowsIn(src *source, m int64, below func(segment.TraceID) bool, list *endingList) error {
-	first, last := minuteStart(m)
-	ok := src.it.SeekLT(afterNano(src.part, last))
-	for ; ok; ok = src.it.Prev() {
+// passedRows are the rows of neighbouring sections of blocks of terms, none of which has
+// what is needed. Those that are visible end in the minute in which they start, and nowhere else.
+type passedRows struct {
+	src     *source
+	top     []byte // a key above theirs and below all that come before
+	low     int64  // no start is below it
+	start   bool   // that bounds them, and above, the place before their lowest block, does not
+	above   place
+	stored  int64 // visible rows in Pebble
+	visible int64 // of them, those that count
+}
+
+// passedAtOnce is how many passed rows make another passedRows of the next section.
+const passedAtOnce = 1 << 12
+
+// pass returns the sections that a source of rows has come to, as far as they can be passed
+// over unread within a minute, which goes from first through last.
+func (x *scanner) pass(src *source, first, last int64) (p passedRows, ok bool, err error) {
+	at := place{src.at.Time, src.at.ID}
+	if src.block == nil || !src.block.holds(at) {
+		if src.block, err = x.decide(src.part, at); err != nil {
+			return p, false, err
+		}
+		src.section = -1
+	}
+	d := src.block
+	i := sectionOf(d.ends, at.start)
+	if i == src.section || d.to(i) > last {
+		return p, false, nil
+	}
+	src.section = i
+	p.src = src
+	if i < len(d.ends) {
+		p.top = afterNano(src.part, d.ends[i])
+	} else {
+		p.top = append(appendPlaceKey(nil, tagRow, src.part, d.last), 0)
+	}
+	for {
+		for ; i >= 0 && !(d.may | d.cut).has(i) && d.lastSeq <= x.asOf && d.from(i) >= first; i-- {
+			stored, spread := d.count(i, i, nil)
+			if spread != 0 {
+				break
+			}
+			visible, _ := d.count(i, i, x.narrow.gone[src.part])
+			p.stored, p.visible = p.stored+stored, p.visible+visible
+			p.low, p.start, p.above = d.from(i), d.lowest || i > 0, d.above
+			ok = true
+		}
+		if i >= 0 || d.lowest || p.stored >= passedAtOnce {
+			return p, ok, nil
+		}
 		if err := x.check(); err != nil {
-			return err
+			return p, false, err
 		}
-		if err := src.load(); err != nil {
-			return err
+		if d, err = x.decide(src.part, d.above); err != nil {
+			return p, false, err
 		}
-		if src.at.Time < first {
+		i = len(d.ends)
+	}
+}
+
+// holds reports whether a row that is not above p lies in it.
+func (p *passedRows) holds(at place) bool {
+	return at.start >= p.low && (p.start || p.above.compare(at) < 0)
+}
+
+// eachPassed calls fn for the ids of passed rows that count.
+func (x *scanner) eachPassed(p *passedRows, fn func(id segment.TraceID)) error {
+	src := p.src
+	walk := func(fn func() error) error {
+		ok := src.it.SeekLT(p.top)
+		for ; ok; ok = src.it.Prev() {
+			if err := x.check(); err != nil {
+				return err
+			}
+			if err := src.load(); err != nil {
+				return err
+			}
+			if !p.holds(place{src.at.Time, src.at.ID}) {
+				return nil
+			}
+			if err := fn(); err != nil {
+				return err
+			}
+		}
+		return x.sourceError(src)
+	}
+	var ids []segment.TraceID
+	if err := walk(func() error { ids = append(ids, src.at.ID); return nil }); err != nil {
+		return err
+	}
+	if int64(len(ids)) != p.stored { // some are hidden: only their values tell
+		ids = ids[:0]
+		err := walk(func() error {
+			value, err := src.it.ValueAndErr()
+			if err != nil {
+				return x.r.inst.readError("scan", err)
+			}
+			if len(value) > 0 && value[0]&rowHidden == 0 {
+				ids = append(ids, src.at.ID)
+			}
 			return nil
-		}
-		if !below(src.at.ID) {
-			continue
-		}
-		value, err := src.it.ValueAndErr()
+		})
 		if err != nil {
-			return x.r.inst.readError("scan", err)
-		}
-		if len(value) > 0 && value[0]&rowEndsAtStart != 0 {
-			list.add(ending{id: src.at.ID, part: src.part, start: src.at.Time, flags: value[0]})
+			return err
 		}
 	}
-	return x.sourceError(src)
+	for _, id := range ids {
+		if _, waiting := x.tail[id]; !waiting {
+			fn(id)
+		}
+	}
+	return nil
+}
+
+// rowsIn adds the traces that start and end in a minute. Rows that can be passed over
+// are added to passed instead.
+func (x *scanner) rowsIn(src *source, m int64, below func(segment.TraceID) bool, list *endingList, passed []passedRows) ([]passedRows, error) {
+	first, last := minuteStart(m)
+	src.block = nil
+	ok := src.it.SeekLT(afterNano(src.part, last))
+	for ok {
+		if err := x.check(); err != nil {
+			return passed, err
+		}
+		if err := src.load(); err != nil {
+			return passed, err
+		}
+		if src.at.Time < first {
+			return passed, nil
+		}
+		if x.narrow.it != nil {
+			p, pass, err := x.pass(src, first, last)
+			if err != nil {
+				return passed, err
+			}
+			if pass {
+				passed = append(passed, p)
+				if p.start {
+					ok = src.it.SeekLT(appendIndexKey(nil, tagRow, src.part, p.low, segment.TraceID{}))
+				} else {
+					ok = src.it.SeekLT(append(appendPlaceKey(nil, tagRow, src.part, p.above), 0))
+				}
+				continue
+			}
+		}
+		if below(src.at.ID) {
+			if err := x.rowIn(src, list); err != nil {
+				return passed, err
+			}
+		}
+		ok = src.it.Prev()
+	}
+	return passed, x.sourceError(src)
+}
+
+// rowIn adds the trace at a source of rows, if it may end in the minute in which it starts.
+func (x *scanner) rowIn(src *source, list *endingList) error {
+	e := ending{id: src.at.ID, part: src.part, start: src.at.Time, flags: rowEndsAtStart}
+	if len(x.scan.Need) == 0 && x.scan.Glance == nil {
+		list.add(e) // the row will tell, if it comes so far
+		return nil
+	}
+	value, err := src.it.ValueAndErr()
+	if err != nil {
+		return x.r.inst.readError("scan", err)
+	}
+	if len(value) == 0 || value[0]&rowEndsAtStart == 0 {
+		return nil
+	}
+	e.flags = value[0]
+	if e.flags&(rowSeveralEnds|rowCut) == 0 {
+		// Rows come in order here, so that it costs least to look at them.
+		lacks, err := x.lacks(&e)
+		if err != nil {
+			return err
+		}
+		if e.out = lacks != nil; !e.out && x.scan.Glance != nil {
+			if err := x.useWords(src.part); err != nil {
+				return err
+			}
+			e.out = !x.glance(value[1:])
+		}
+		if e.out && (lacks == nil || lacks.lastSeq > x.asOf) {
+			head, ok := trace.ReadRowHead(value[1:])
+			if !ok {
+				return corrupt(src.it.Key(), trace.ErrRow)
+			}
+			if head.LastSeq > x.asOf {
+				return nil // it is one of those that are assembled
+			}
+		}
+	}
+	list.add(e)
+	return nil
+}
+
+// onlyCounted reports whether all of a minute's endings are certain to be counted, and
+// none of them given.
+func (x *scanner) onlyCounted(list []ending) (bool, error) {
+	if x.unseen%showEvery+len(list) >= showEvery {
+		return false, nil // one is to be shown
+	}
+	for i := range list {
+		e := &list[i]
+		if e.extra {
+			return false, nil
+		}
+		if !e.out {
+			if lacks, err := x.lacks(e); lacks == nil || err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, nil
 }
 
 func (x *scanner) giveEnding(e *ending, m int64) error {
@@ -854,24 +1124,32 @@ func (x *scanner) giveEnding(e *ending, m int64) error {
 	if _, waiting := x.tail[e.id]; waiting {
 		return nil
 	}
-	lacks, err := x.lacks(e)
-	if err != nil {
-		return err
+	if e.out && !x.showAnyway() {
+		x.skip(e.flags)
+		return nil
+	}
+	var lacks *termDecision
+	var err error
+	if !e.out {
+		if lacks, err = x.lacks(e); err != nil {
+			return err
+		}
 	}
 	if lacks != nil && (e.flags&rowHidden != 0 || e.flags&rowSeveralEnds == 0 && lacks.lastSeq <= x.asOf) {
 		x.skip(e.flags)
 		return nil
 	}
 	// A row with several ends is counted at one of them, and it says at which.
-	row, ok, err := x.rowAt(e.part, e.start, e.id, e.flags&rowSeveralEnds == 0)
+	row, ok, err := x.rowAt(e.part, e.start, e.id, !e.out && e.flags&rowSeveralEnds == 0)
 	if err != nil || !ok {
 		return err
 	}
-	if last, ok := x.win.position(row, tracestore.ClockEnd); ok && last == m && lacks != nil {
-		x.skip(e.flags)
+	if last, ok := x.win.position(row, tracestore.ClockEnd); !ok || last != m {
 		return nil
 	}
-	if last, ok := x.win.position(row, tracestore.ClockEnd); ok && last == m {
+	if lacks != nil {
+		x.skip(e.flags)
+	} else {
 		x.give(at, row)
 	}
 	return nil

@@ -94,7 +94,7 @@ func (s *Store) startSession() (_ *session, err error) {
 			s.leave(inst)
 		}
 	}()
-	rebuild, err := checkFormat(inst, s.cfg.Dir)
+	rebuild, err := checkFormat(inst, s.cfg.Dir, s.views())
 	if err != nil {
 		return nil, err
 	}
@@ -273,6 +273,7 @@ func (ss *session) recover(rebuild bool) error {
 	s.parts.set(list)
 	list = s.parts.copy()
 	s.blocks.clear()
+	s.words.clear()
 	s.history.reset(mark.w)
 	s.pending.tail.Store(0)
 	if len(list) == 0 && mark.w == 0 {
@@ -349,7 +350,7 @@ func (ss *session) readTail(mark rolledMark, list []part) error {
 			return err
 		}
 		var docs []tailDoc
-		err = readDocs(s, inst, it, refs, func(d *blockDoc) error {
+		err = readDocs(s, inst, it, refs, true, func(d *blockDoc) error {
 			if d.seq < h.from {
 				return nil
 			}
@@ -450,24 +451,21 @@ func (ss *session) tailAdd(docs []tailDoc, last uint64) {
 // parse makes a document of the tail from a stored one. ok is false when it no
 // longer parses: then it stays stored and is left out of the views.
 func (s *Store) parse(d *blockDoc) (_ tailDoc, ok bool) {
-	seg, ok := parseStored(d)
+	seg, ok := s.parseStored(d)
 	if !ok {
 		s.metrics.unparsable.Inc()
 		s.log.Warn("a stored document does not parse and is left out of the views", "seq", d.seq, "format", d.format)
 		return tailDoc{}, false
 	}
-	td := tailDoc{id: seg.TraceID, data: d.data, format: d.format}
+	td := tailDoc{id: seg.TraceID, data: d.data, source: d.source, first: true, format: d.format}
 	td.Seq, td.Put, td.Received, td.Segment = d.seq, d.put, d.received, seg
 	return td, true
 }
 
-// parseStored parses a stored document. It was within the limits of its day, so
-// that ours do not matter.
-func parseStored(d *blockDoc) (*segment.Segment, bool) {
-	if d.format != tracestore.FormatXRay {
-		return nil, false
-	}
-	seg, err := segment.Parse(d.data, segment.Limits{DocumentBytes: maxBlock, Depth: 100_000})
+// parseStored parses a stored document, as far as views need it.
+func (s *Store) parseStored(d *blockDoc) (*segment.Segment, bool) {
+	stored := tracestore.Stored{Format: d.format, Data: d.data, Source: d.source, Reader: s.reader}
+	seg, err := stored.Segment(false)
 	return seg, err == nil
 }
 
@@ -491,7 +489,7 @@ func (ss *session) dropViews(mark rolledMark, list []part) (rolledMark, error) {
 	for _, p := range ss.s.parts.copy() {
 		must(b.Set(appendPartKey(nil, p.id), p.append(nil), nil))
 	}
-	setFormat(b)
+	setFormat(b, ss.s.views())
 	if err := ss.inst.apply(b, true); err != nil {
 		return next, err
 	}

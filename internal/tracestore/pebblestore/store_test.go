@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // engine is this package as the crash laboratory sees it.
 var engine = crashtest.Engine{
 	Open: func(fs vfs.FS) (tracestore.Store, error) {
-		s, err := Open(Config{Dir: "data", FS: fs, CacheBytes: 1 << 20, blockRows: 3, Groups: someGroups})
+		s, err := Open(Config{Dir: "data", FS: fs, CacheBytes: 1 << 20, blockRows: 3, sectionRows: 1, Groups: someGroups})
 		if err != nil {
 			return nil, err
 		}
@@ -63,17 +63,17 @@ func checkViews(ctx context.Context, s tracestore.Store) error { return s.(*Stor
 
 func TestContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) tracestore.Store {
-		return openDir(t, Config{Dir: t.TempDir(), blockRows: 4})
+		return openDir(t, Config{Dir: t.TempDir(), blockRows: 4, sectionRows: 2})
 	}, storetest.Options{
 		Reopen: func(t *testing.T, s tracestore.Store) tracestore.Store {
 			cfg := s.(*Store).cfg
 			if err := s.Close(); err != nil {
 				t.Fatalf("Close: %v", err)
 			}
-			return openDir(t, Config{Dir: cfg.Dir, blockRows: 4, Groups: cfg.Groups})
+			return openDir(t, Config{Dir: cfg.Dir, blockRows: 4, sectionRows: 2, Groups: cfg.Groups})
 		},
 		Groups: func(t *testing.T, groups func() []tracestore.Group) tracestore.Store {
-			return openDir(t, Config{Dir: t.TempDir(), blockRows: 4, Groups: groups})
+			return openDir(t, Config{Dir: t.TempDir(), blockRows: 4, sectionRows: 2, Groups: groups})
 		},
 		Check: checkViews,
 	})

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -16,17 +17,26 @@ type tailDoc struct {
 	trace.Document
 	id     segment.TraceID
 	data   []byte
+	source []byte // shared with other documents
+	first  bool   // the source is counted with this one
 	format tracestore.Format
 }
 
-func (d *tailDoc) size() int64 { return int64(len(d.data)) + docOverhead }
+func (d *tailDoc) size() int64 {
+	if d.first {
+		return int64(len(d.data)) + int64(len(d.source)) + docOverhead
+	}
+	return int64(len(d.data)) + docOverhead
+}
+
+// sameMemory reports whether two slices are the same.
+func sameMemory(a, b []byte) bool {
+	return unsafe.SliceData(a) == unsafe.SliceData(b) && len(a) == len(b)
+}
 
 // tailTrace are the documents of one trace in the tail, in order of seq. They
 // are only ever appended to, so a copy of the slice stays as it is.
-type tailTrace struct {
-	docs []tailDoc
-	one  [1]tailDoc // room for the usual case
-}
+type tailTrace struct{ docs []tailDoc }
 
 type traceMap map[segment.TraceID]*tailTrace
 
@@ -68,22 +78,53 @@ type tail struct {
 
 // add puts durable documents, in order of seq, into the tail.
 func (t *tail) add(docs []tailDoc, last uint64) {
+	grouped := groupDocs(docs)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range docs {
-		id := docs[i].id
-		tt := t.current[id]
-		if tt == nil {
-			tt = &tailTrace{}
-			tt.one[0] = docs[i]
-			tt.docs = tt.one[:1:1]
-			t.current[id] = tt
-			continue
+	for rest := grouped; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].id == rest[0].id {
+			n++
 		}
-		tt.docs = append(tt.docs, docs[i])
+		if tt := t.current[rest[0].id]; tt == nil {
+			t.current[rest[0].id] = &tailTrace{docs: rest[:n:n]}
+		} else {
+			tt.docs = append(tt.docs, rest[:n]...)
+		}
+		rest = rest[n:]
 	}
 	t.last = last
 	t.waits.Add(int64(len(docs)))
+}
+
+// groupDocs returns the documents with those of each trace together. All lists of a commit
+// share one piece of memory then, instead of each growing by itself.
+func groupDocs(docs []tailDoc) []tailDoc {
+	type group struct{ n, at int }
+	groups := make(map[segment.TraceID]*group, len(docs)/8+1)
+	var order []*group
+	of := make([]*group, len(docs))
+	for i := range docs {
+		g := groups[docs[i].id]
+		if g == nil {
+			g = &group{}
+			groups[docs[i].id] = g
+			order = append(order, g)
+		}
+		g.n++
+		of[i] = g
+	}
+	at := 0
+	for _, g := range order {
+		g.at = at
+		at += g.n
+	}
+	grouped := make([]tailDoc, len(docs))
+	for i := range docs {
+		grouped[of[i].at] = docs[i]
+		of[i].at++
+	}
+	return grouped
 }
 
 // hold puts back the documents of a trace that the roller had put off when the

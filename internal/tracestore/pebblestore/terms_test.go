@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"bytes"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -15,10 +16,10 @@ import (
 	"github.com/roentgen-io/roentgen/internal/tracestore/storetest"
 )
 
-func sortedTerms(terms []trace.Term) []byte {
-	terms = slices.Clone(terms)
-	slices.Sort(terms)
-	return appendTerms(nil, slices.Compact(terms))
+func sortedSpots(spots []spot) []byte {
+	spots = slices.Clone(spots)
+	slices.Sort(spots)
+	return appendSpots(nil, slices.Compact(spots))
 }
 
 // TestTermBlocks adds up changes of a block, in whatever portions Pebble may do it:
@@ -29,17 +30,23 @@ func TestTermBlocks(t *testing.T) {
 		name                   string
 		base, changes, perStep int
 		filter                 bool
+		sections               int
 	}{
-		{"no base", 0, 40, 30, false}, {"list", 3000, 40, 30, false}, {"filter", 3000, 40, 30, true},
-		{"filter that fills up", 300, 100, 30, true}, {"more than is listed", 0, 80, 1500, false}, {"more than the filter is for", 100, 80, 1500, true},
+		{"no base", 0, 40, 30, false, 1},
+		{"list", 3000, 40, 30, false, 1},
+		{"filter", 3000, 40, 30, true, 1},
+		{"filter of sections", 3000, 40, 30, true, 33},
+		{"filter that fills up", 300, 100, 30, true, 63},
+		{"more than is listed", 0, 80, 1500, false, 1},
+		{"more than the filter is for", 100, 80, 1500, true, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var terms []trace.Term
-			draw := func(n int) (list []trace.Term) {
+			var spots []spot
+			draw := func(n int) (list []spot) {
 				for range n {
-					list = append(list, trace.Term(rng.Uint64()))
+					list = append(list, spotOf(trace.Term(rng.Uint64()), rng.IntN(c.sections)))
 				}
-				terms = append(terms, list...)
+				spots = append(spots, list...)
 				return list
 			}
 			want := termBlock{starts: noSpan}
@@ -48,24 +55,32 @@ func TestTermBlocks(t *testing.T) {
 				want.count(&b)
 				values = append(values, b.append(nil))
 			}
-			base := termBlock{rows: 5, visible: 4, starts: span{10, 20}, lastSeq: 7}
+			base := termBlock{rows: 5, tallies: []tally{{0, 4, 1}}, starts: span{10, 20}, lastSeq: 7}
+			for i := range c.sections - 1 {
+				base.ends = append(base.ends, int64(i)-5)
+			}
 			if first := draw(c.base); c.filter {
-				base.filter, base.added = newFilter(len(first)), uint64(len(first))
-				for _, term := range first {
-					setTerm(base.filter, term)
-				}
+				slices.Sort(first)
+				base.fill(first)
 			} else {
-				base.listed = sortedTerms(first)
+				base.listed = sortedSpots(first)
 			}
 			if c.base > 0 {
 				add(base)
 			}
 			for i := range c.changes {
 				at := rng.Int64N(100)
-				add(termBlock{
-					rows: rng.Int64N(7) - 3, visible: rng.Int64N(7) - 3, cut: i == 30, starts: span{at, at + rng.Int64N(9)}, lastSeq: rng.Uint64N(50),
-					listed: sortedTerms(append(draw(c.perStep), terms[rng.IntN(len(terms))])),
-				})
+				b := termBlock{
+					rows: rng.Int64N(7) - 3, starts: span{at, at + rng.Int64N(9)}, lastSeq: rng.Uint64N(50),
+					listed: sortedSpots(append(draw(c.perStep), spots[rng.IntN(len(spots))])),
+				}
+				if i == 30 {
+					b.cut = 1 << (c.sections - 1)
+				}
+				for range 3 {
+					b.tally(rng.IntN(c.sections), rng.Int64N(7)-3, rng.Int64N(3)-1)
+				}
+				add(b)
 			}
 			// Neighbours are merged, in any order and from either side, until one is left.
 			key := appendPlaceKey(nil, tagTerms, 0, lastPlace)
@@ -97,26 +112,31 @@ func TestTermBlocks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.rows != want.rows || got.visible != want.visible || got.cut != want.cut || got.starts != want.starts || got.lastSeq != want.lastSeq {
+			if got.rows != want.rows || !slices.Equal(got.tallies, want.tallies) || got.cut != want.cut || got.starts != want.starts || got.lastSeq != want.lastSeq {
 				t.Errorf("the sum is %+v, want %+v", got, want)
 			}
-			for _, term := range terms {
-				if !got.has(term) {
-					t.Fatalf("term %x was lost", term)
+			for _, s := range spots {
+				if !got.has(s) || !got.where(trace.Term(s.term())).has(s.section()) {
+					t.Fatalf("spot %x was lost", s)
 				}
 			}
-			wrong := 0
+			wrong, looked := 0, 0
 			for range 1000 {
-				if got.has(trace.Term(rng.Uint64())) {
+				if got.where(trace.Term(rng.Uint64())) != 0 {
 					wrong++
 				}
+				s := spots[rng.IntN(len(spots))]
+				looked += bits.OnesCount64(uint64(got.where(trace.Term(s.term()))))
 			}
-			t.Logf("%d bytes for %d terms, %d of 1,000 others seem to be there", len(values[0]), len(terms), wrong)
+			t.Logf("%d bytes for %d terms, %d of 1,000 others seem to be there, those that are seem to be in %.2f sections", len(values[0]), len(spots), wrong, float64(looked)/1000)
 			if c.name != "more than the filter is for" && wrong > 100 {
 				t.Errorf("%d of 1,000 terms that were not added seem to be there", wrong)
 			}
-			if n := len(values[0]); n > 8*maxTerms+newFilterBytes(len(terms))+100 {
-				t.Errorf("%d bytes are too many for %d terms", n, len(terms))
+			if c.name != "more than the filter is for" && looked > 8000 {
+				t.Errorf("1,000 terms of one section each seem to be in %d", looked)
+			}
+			if n := len(values[0]); n > 8*maxTerms+len(newFilter(len(spots), termBits+spotBits).bits)+1000 {
+				t.Errorf("%d bytes are too many for %d terms", n, len(spots))
 			}
 		})
 	}
@@ -125,20 +145,22 @@ func TestTermBlocks(t *testing.T) {
 	}
 }
 
-func newFilterBytes(n int) int { return len(newFilter(n)) }
-
 func FuzzTermBlock(f *testing.F) {
 	f.Add([]byte{})
-	b := termBlock{rows: 3, visible: 2, cut: true, starts: span{1, 2}, lastSeq: 9, added: 1, filter: newFilter(1), listed: sortedTerms([]trace.Term{1, 2})}
+	b := termBlock{
+		rows: 3, cut: 2, starts: span{1, 2}, lastSeq: 9, ends: []int64{1}, tallies: []tally{{0, 1, 0}, {1, 2, 1}},
+		terms: newFilter(1, termBits), spots: newFilter(1, spotBits), listed: sortedSpots([]spot{1 << 7, 2 << 7}),
+	}
 	f.Add(b.append(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := decodeTerms(data)
 		if err != nil {
 			return
 		}
+		b.where(7)
 		b.has(7)
 		again, err := decodeTerms(b.append(nil))
-		if err != nil || again.rows != b.rows || !bytes.Equal(again.filter, b.filter) || !bytes.Equal(again.listed, b.listed) {
+		if err != nil || again.rows != b.rows || !bytes.Equal(again.terms.bits, b.terms.bits) || !bytes.Equal(again.spots.bits, b.spots.bits) || !slices.Equal(again.ends, b.ends) || !slices.Equal(again.tallies, b.tallies) || !bytes.Equal(again.listed, b.listed) {
 			t.Fatalf("%x does not read back: %+v, %v", data, again, err)
 		}
 		if m, err := merger.Merge([]byte{tagTerms}, data); err == nil {
@@ -151,7 +173,7 @@ func FuzzTermBlock(f *testing.F) {
 // same start: blocks are divided all the same, and a rare term is found by
 // looking at few rows.
 func TestScatteredStarts(t *testing.T) {
-	cfg := Config{Dir: "data", FS: vfs.NewMem(), blockRows: 20}
+	cfg := Config{Dir: "data", FS: vfs.NewMem(), blockRows: 20, sectionRows: 3}
 	s := openDir(t, cfg)
 	rng := rand.New(rand.NewPCG(3, 4))
 	const traces = 3000

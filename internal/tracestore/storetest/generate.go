@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 
+	"github.com/roentgen-io/roentgen/internal/otlp"
 	"github.com/roentgen-io/roentgen/segment"
 )
 
@@ -83,7 +85,7 @@ func TraceNumber(n uint64) segment.TraceID {
 
 // Generator makes random traces, split into documents as senders split them:
 // with in-progress versions, subsegments nested and sent on their own, callees,
-// missing parents, and copies.
+// missing parents, and copies. Some have OpenTelemetry spans too, or nothing else.
 type Generator struct {
 	rng *rand.Rand
 	// Spread is the range in seconds in which traces start, from Epoch on.
@@ -116,7 +118,8 @@ func (g *Generator) TraceID() segment.TraceID {
 	return id
 }
 
-// Trace returns the documents of a new trace in a believable order of arrival.
+// Trace returns the documents of a new trace in a believable order of arrival: X-Ray JSON, or
+// a TracesData message of one span. NewRecord takes either.
 func (g *Generator) Trace() (segment.TraceID, [][]byte) {
 	id := g.TraceID()
 	// Milliseconds keep the decimal texts short and exact enough to compare.
@@ -151,7 +154,72 @@ func (g *Generator) Trace() (segment.TraceID, [][]byte) {
 			texts = append(texts, d.JSON())
 		}
 	}
+	if g.chance(40) {
+		if g.chance(40) {
+			texts, docs = nil, nil
+		}
+		texts = g.spans(texts, docs, id, start)
+	}
 	return id, texts
+}
+
+// spans puts spans of a trace in between its documents.
+func (g *Generator) spans(texts [][]byte, docs []Doc, trace segment.TraceID, start float64) [][]byte {
+	var parents []segment.SegmentID
+	for _, d := range docs {
+		parents = append(parents, d.ID)
+	}
+	for range 1 + g.rng.IntN(10) {
+		id := g.id()
+		from := int64(start*1e9) + g.rng.Int64N(3e9)
+		until := from + int64(g.duration()*1e9) + g.rng.Int64N(1000)
+		if g.chance(5) {
+			until = 0 // it goes on
+		}
+		parent := ""
+		switch {
+		case g.chance(5):
+			parent = fmt.Sprintf("%016x", uint64(g.id())) // that nobody knows
+		case len(parents) > 0 && g.chance(85):
+			parent = fmt.Sprintf("%016x", uint64(pick(g.rng, parents)))
+		}
+		parents = append(parents, id)
+		text := func(key, value string) map[string]any {
+			return map[string]any{"key": key, "value": map[string]any{"stringValue": value}}
+		}
+		attributes := []any{
+			text("http.request.method", "GET"), text("url.path", pick(g.rng, addresses)), text("note", pick(g.rng, []string{"a", "ß", "", "\x00", "lang " + pick(g.rng, userNames)})),
+			map[string]any{"key": "http.response.status_code", "value": map[string]any{"intValue": pick(g.rng, []int{200, 404, 429, 500})}},
+			map[string]any{"key": "ratio", "value": map[string]any{"doubleValue": pick(g.rng, []float64{0, -1.5, 1e9})}},
+			map[string]any{"key": "hot", "value": map[string]any{"boolValue": g.chance(50)}},
+			text("enduser.id", pick(g.rng, userNames)), text("server.address", pick(g.rng, callNames)),
+		}
+		g.rng.Shuffle(len(attributes), func(i, j int) { attributes[i], attributes[j] = attributes[j], attributes[i] })
+		span := map[string]any{
+			"traceId": fmt.Sprintf("%x", trace[:]), "spanId": fmt.Sprintf("%016x", uint64(id)), "parentSpanId": parent,
+			"name": pick(g.rng, callNames), "kind": g.rng.IntN(6), "startTimeUnixNano": strconv.FormatInt(from, 10), "endTimeUnixNano": strconv.FormatInt(until, 10),
+			"attributes": attributes[:g.rng.IntN(len(attributes)+1)], "status": map[string]any{"code": g.rng.IntN(3)}, "flags": pick(g.rng, []int{0, 0x101, 0x301}),
+		}
+		resource := []any{text("service.name", pick(g.rng, serviceNames))}
+		if g.chance(20) {
+			resource = append(resource, text("cloud.provider", "aws"), text("host.id", "i-42"))
+		}
+		request, err := json.Marshal(map[string]any{"resourceSpans": []any{map[string]any{
+			"resource":   map[string]any{"attributes": resource},
+			"scopeSpans": []any{map[string]any{"scope": map[string]any{"name": "storetest"}, "spans": []any{span}}},
+		}}})
+		if err != nil {
+			panic("storetest: " + err.Error())
+		}
+		message, err := otlp.FromJSON(request)
+		if err != nil {
+			panic("storetest: " + err.Error())
+		}
+		for range 1 + g.rng.IntN(20)/19 { // now and then twice
+			texts = slices.Insert(texts, g.rng.IntN(len(texts)+1), message)
+		}
+	}
+	return texts
 }
 
 // duration draws mostly short times and a few that reach into other minutes.

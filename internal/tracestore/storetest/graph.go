@@ -73,9 +73,9 @@ func encoded(c *servicegraph.Cell) []byte {
 
 func graph(t testing.TB, s tracestore.Store, of []tracestore.GroupRef, start, end int64) servicegraph.Cells {
 	t.Helper()
-	cells, err := s.Graph(soon(t), of, start, end)
-	if err != nil {
-		t.Fatalf("Graph(%v, %d, %d): %v", of, start, end, err)
+	cells, cut, err := s.Graph(soon(t), of, start, end, 0)
+	if err != nil || cut {
+		t.Fatalf("Graph(%v, %d, %d): cut %v, %v", of, start, end, cut, err)
 	}
 	return cells
 }
@@ -89,8 +89,15 @@ func minutes(t testing.TB, s tracestore.Store, of []tracestore.GroupRef, start, 
 	t.Helper()
 	var list []stamped
 	err := s.Minutes(soon(t), of, start, end, func(stamp int64, cells servicegraph.Cells) bool {
+		if n := len(list); n > 0 && list[n-1].stamp == stamp { // another piece
+			list[n-1].cells.Merge(cells)
+			return true
+		}
+		if limit > 0 && len(list) == limit {
+			return false
+		}
 		list = append(list, stamped{stamp, cells})
-		return len(list) != limit
+		return true
 	})
 	if err != nil {
 		t.Fatalf("Minutes(%v, %d, %d): %v", of, start, end, err)
@@ -270,7 +277,7 @@ func testGraph(t *testing.T, s *suite) {
 
 	ctx, cancel := context.WithCancel(soon(t))
 	cancel()
-	if _, err := store.Graph(ctx, of, 0, 1); err == nil {
+	if _, _, err := store.Graph(ctx, of, 0, 1, 0); err == nil {
 		t.Error("Graph with a cancelled context gave no error")
 	}
 	if err := store.Minutes(ctx, of, 0, 1, func(int64, servicegraph.Cells) bool { return true }); err == nil {
@@ -427,8 +434,20 @@ func (h *history) checkGraph() {
 	}
 	a, b := bound(), bound()
 	a, b = min(a, b), max(a, b)
-	if diff := DiffCells(graph(h.t, h.store, of, a, b), graph(h.t, h.ref, of, a, b)); diff != "" {
+	whole := graph(h.t, h.ref, of, a, b)
+	if diff := DiffCells(graph(h.t, h.store, of, a, b), whole); diff != "" {
 		h.fatalf("Graph(%v, %d, %d): %s", of, a, b, diff)
+	}
+	// The choice is exact up to sixteen times as many as are wanted.
+	if most := 1 + h.rng.IntN(20); h.rng.IntN(2) == 0 && len(whole) <= 16*most {
+		got, cut, err := h.store.Graph(soon(h.t), of, a, b, most)
+		want, wantCut, refErr := h.ref.Graph(soon(h.t), of, a, b, most)
+		if err != nil || refErr != nil {
+			h.fatalf("Graph(%v, %d, %d) of %d nodes: %v, %v", of, a, b, most, err, refErr)
+		}
+		if diff := DiffCells(got, want); diff != "" || cut != wantCut {
+			h.fatalf("Graph(%v, %d, %d) of %d nodes: cut %v, want %v: %s", of, a, b, most, cut, wantCut, diff)
+		}
 	}
 	if h.rng.IntN(3) == 0 {
 		limit := h.rng.IntN(20)

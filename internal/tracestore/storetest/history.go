@@ -57,7 +57,7 @@ func (h *history) write(texts [][]byte, received int64) {
 		if h.texts[id] == nil {
 			h.traces = append(h.traces, id)
 		}
-		h.texts[id] = append(h.texts[id], text)
+		h.texts[id] = append(h.texts[id], bytes.Clone(r.Data))
 	}
 	if err := h.store.Write(soon(h.t), records); err != nil {
 		h.fatalf("Write: %v", err)
@@ -119,7 +119,7 @@ func (h *history) checkDocuments() {
 	id, asOf := pick(h.rng, h.traces), h.anySeq()
 	got, want := documents(h.t, h.store, id, asOf), documents(h.t, h.ref, id, asOf)
 	equal := slices.EqualFunc(got, want, func(a, b tracestore.Stored) bool {
-		return a.Seq == b.Seq && a.Put == b.Put && a.Received == b.Received && a.Format == b.Format && bytes.Equal(a.Data, b.Data)
+		return a.Seq == b.Seq && a.Put == b.Put && a.Received == b.Received && a.Format == b.Format && bytes.Equal(a.Data, b.Data) && bytes.Equal(a.Source, b.Source)
 	})
 	if !equal {
 		h.fatalf("Documents(%s, as of %d): %d, other than the reference's %d", TraceText(id), asOf, len(got), len(want))

@@ -28,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/roentgen-io/roentgen/internal/otlp"
 	"github.com/roentgen-io/roentgen/internal/trace"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 	"github.com/roentgen-io/roentgen/internal/tracestore/memstore"
@@ -179,13 +180,52 @@ func Rec(t testing.TB, data []byte, received int64) tracestore.Record {
 	return r
 }
 
-// NewRecord makes a record of a document's text.
+// NewRecord makes a record of a document's text, or of a TracesData message of one span.
 func NewRecord(data []byte, received int64) (tracestore.Record, error) {
+	if len(data) > 0 && data[0] == 1<<3|2 { // the tag of its field; JSON has a brace there
+		return spanRecord(data, received)
+	}
 	seg, err := segment.Parse(data, segment.Limits{})
 	if err != nil {
 		return tracestore.Record{}, err
 	}
 	return tracestore.Record{Format: tracestore.FormatXRay, Data: data, Segment: seg, Received: received}, nil
+}
+
+// Mark makes of a generated document another one, by a number, and longer by noise. stored is
+// what a store keeps of it as its Data.
+func Mark(data []byte, n int, noise []byte) (marked, stored []byte, err error) {
+	if data[0] != 1<<3|2 {
+		marked = fmt.Appendf(nil, `{"lab":%d,`, n)
+		if noise != nil {
+			marked = fmt.Appendf(marked, `"metadata":{"big":{"noise":"%s"}},`, noise)
+		}
+		marked = append(marked, data[1:]...)
+		return marked, marked, nil
+	}
+	var sourced []otlp.SourcedSpan
+	err = otlp.Walk(data, func(source, span []byte) bool {
+		const traceState = 3
+		stored = otlp.AppendField(bytes.Clone(span), traceState, fmt.Appendf(nil, "lab=%d%s", n, noise))
+		sourced = append(sourced, otlp.SourcedSpan{Source: source, Span: stored})
+		return true
+	})
+	return otlp.AppendTraces(nil, sourced), stored, err
+}
+
+func spanRecord(message []byte, received int64) (tracestore.Record, error) {
+	r := tracestore.Record{Format: tracestore.FormatOTLP, Received: received}
+	err := otlp.Walk(message, func(source, span []byte) bool {
+		r.Source, r.Data = source, span
+		return true
+	})
+	if err != nil {
+		return tracestore.Record{}, err
+	}
+	if r.Segment, err = (*tracestore.SpanReader)(nil).Read(r.Source, r.Data, false); err != nil {
+		return tracestore.Record{}, err
+	}
+	return r, nil
 }
 
 func cut(data []byte) []byte {

@@ -176,7 +176,7 @@ func (b *broken) Scan(ctx context.Context, scan tracestore.Scan, fn func(tracest
 	return b.Store.Scan(ctx, scan, fn)
 }
 
-func (b *broken) Graph(ctx context.Context, of []tracestore.GroupRef, start, end int64) (servicegraph.Cells, error) {
+func (b *broken) Graph(ctx context.Context, of []tracestore.GroupRef, start, end int64, most int) (servicegraph.Cells, bool, error) {
 	switch b.defect {
 	case "graph with the end of its window":
 		end++
@@ -185,13 +185,16 @@ func (b *broken) Graph(ctx context.Context, of []tracestore.GroupRef, start, end
 	case "never cancelled":
 		ctx = context.WithoutCancel(ctx)
 	}
-	cells, err := b.Store.Graph(ctx, of, start, end)
+	if b.defect == "graph is never cut" {
+		most = 0
+	}
+	cells, cut, err := b.Store.Graph(ctx, of, start, end, most)
 	if b.defect == "graph without roots" {
 		for _, c := range cells {
 			c.Roots = 0
 		}
 	}
-	return cells, err
+	return cells, cut, err
 }
 
 func (b *broken) Minutes(ctx context.Context, of []tracestore.GroupRef, start, end int64, fn func(int64, servicegraph.Cells) bool) error {
@@ -266,6 +269,7 @@ func TestDefectsAreFound(t *testing.T) {
 		{"graph with the end of its window", "GraphSeconds"},
 		{"graph of all groups", "Graph"},
 		{"graph without roots", "GraphSeconds History"},
+		{"graph is never cut", "History"},
 		{"minutes are stamped when they begin", "Graph History"},
 		{"scan ignores as-of", "AsOfScan History"},
 		{"scan lags behind", "VisibleAfterWrite History"},

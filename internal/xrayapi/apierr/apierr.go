@@ -11,12 +11,20 @@ import "fmt"
 type Code string
 
 // The codes that the server sends. The first block is modelled by the service,
-// the second is what AWS front ends send, the third is our own, for cases that
+// the second and third are what AWS front ends send, the last is our own, for cases that
 // the service does not know or answers in a way nobody can understand.
 const (
 	InvalidRequest   Code = "InvalidRequestException"
 	Throttled        Code = "ThrottledException"
 	ResourceNotFound Code = "ResourceNotFoundException"
+	RuleLimit        Code = "RuleLimitExceededException"
+
+	TooManyTags              Code = "TooManyTagsException"
+	InvalidPolicyRevisionID  Code = "InvalidPolicyRevisionIdException"
+	LockoutPrevention        Code = "LockoutPreventionException"
+	MalformedPolicyDocument  Code = "MalformedPolicyDocumentException"
+	PolicyCountLimitExceeded Code = "PolicyCountLimitExceededException"
+	PolicySizeLimitExceeded  Code = "PolicySizeLimitExceededException"
 
 	Validation       Code = "ValidationException"
 	Serialization    Code = "SerializationException"
@@ -24,6 +32,12 @@ const (
 	AccessDenied     Code = "AccessDeniedException"
 	InternalFailure  Code = "InternalFailure"
 	Unavailable      Code = "ServiceUnavailableException"
+
+	MissingAuthenticationToken Code = "MissingAuthenticationTokenException"
+	UnrecognizedClient         Code = "UnrecognizedClientException"
+	InvalidSignature           Code = "InvalidSignatureException"
+	IncompleteSignature        Code = "IncompleteSignatureException"
+	ExpiredToken               Code = "ExpiredTokenException"
 
 	NotImplemented       Code = "NotImplementedException"
 	MethodNotAllowed     Code = "MethodNotAllowedException"
@@ -47,6 +61,14 @@ var Table = map[Code]Info{
 	InvalidRequest:   {Status: 400},
 	Throttled:        {Status: 429},
 	ResourceNotFound: {Status: 404},
+	RuleLimit:        {Status: 400},
+
+	TooManyTags:              {Status: 400},
+	InvalidPolicyRevisionID:  {Status: 400},
+	LockoutPrevention:        {Status: 400},
+	MalformedPolicyDocument:  {Status: 400},
+	PolicyCountLimitExceeded: {Status: 400},
+	PolicySizeLimitExceeded:  {Status: 400},
 
 	Validation:       {Status: 400, LowerMessage: true},
 	Serialization:    {Status: 400},
@@ -54,6 +76,12 @@ var Table = map[Code]Info{
 	AccessDenied:     {Status: 403},
 	InternalFailure:  {Status: 500, LowerMessage: true},
 	Unavailable:      {Status: 503},
+
+	MissingAuthenticationToken: {Status: 403, LowerMessage: true},
+	UnrecognizedClient:         {Status: 403, LowerMessage: true},
+	InvalidSignature:           {Status: 403, LowerMessage: true},
+	IncompleteSignature:        {Status: 403, LowerMessage: true},
+	ExpiredToken:               {Status: 403, LowerMessage: true},
 
 	NotImplemented:       {Status: 501},
 	MethodNotAllowed:     {Status: 405},
@@ -69,7 +97,9 @@ type Error struct {
 	Code    Code
 	Status  int    // HTTP status
 	Message string // for the caller
-	Err     error  // the cause, for our log; may be nil
+	// Resource, when not "", is what the body names as ResourceName.
+	Resource string
+	Err      error // the cause, for our log; may be nil
 }
 
 // New returns an Error with the status that the table gives for code.

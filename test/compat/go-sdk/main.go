@@ -5,6 +5,10 @@
 // daemon as it does everywhere: AWS_XRAY_DAEMON_ADDRESS, else 127.0.0.1:2000.
 //
 //	go-sdk SCENARIO...
+//	go-sdk sampling NAME...
+//
+// The second form begins and ends segments with the names it is given, over and
+// over, until its standard input ends.
 //
 // STUB names the server that answers its outgoing calls. SAMPLE_ALL=1 replaces
 // the SDK's sampling, one trace a second, by a local rule that takes all.
@@ -61,6 +65,9 @@ func run(names []string) error {
 		if err := xray.Configure(xray.Config{ServiceVersion: "4.2.0", SamplingStrategy: strategy}); err != nil {
 			return err
 		}
+	}
+	if len(names) > 0 && names[0] == "sampling" {
+		return decide(names[1:])
 	}
 	for _, name := range names {
 		if name == "lambda" {
@@ -365,4 +372,27 @@ func ruled() error {
 		time.Sleep(500 * time.Millisecond)
 	}
 	return errors.New("ruled: the SDK took no trace for a rule of the server")
+}
+
+// decide begins and ends segments until standard input ends. The SDK decides which
+// of them it sends.
+func decide(names []string) error {
+	ended := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		close(ended)
+	}()
+	tick := time.NewTicker(40 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return nil
+		case <-tick.C:
+		}
+		for _, name := range names {
+			_, seg := xray.BeginSegment(context.Background(), name)
+			seg.Close(nil)
+		}
+	}
 }

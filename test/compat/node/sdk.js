@@ -7,6 +7,10 @@
 // AWS_XRAY_DAEMON_ADDRESS, else 127.0.0.1:2000.
 //
 //   node sdk.js SCENARIO...
+//   node sdk.js sampling NAME
+//
+// The second form answers requests as the service it is given, over and over, until
+// its standard input ends.
 //
 // STUB names the server that answers its outgoing calls. SAMPLE_ALL=1 replaces
 // the SDK's sampling, one trace a second, by a local rule that takes all.
@@ -250,6 +254,22 @@ async function ruled() {
   throw new Error('ruled: the SDK took no trace for a rule of the server');
 }
 
+// sampling asks a service for the same page; the SDK's middleware, whose service
+// name holds for the whole process, decides which requests are traced.
+async function sampling(name) {
+  process.stdin.on('end', () => process.exit(0)).resume();
+  const app = express();
+  app.use(xrayExpress.openSegment(name));
+  app.get('/', (request, response) => { response.end('ok'); });
+  app.use(xrayExpress.closeSegment());
+  const server = app.listen(0, '127.0.0.1');
+  await new Promise((resolve) => { server.on('listening', resolve); });
+  for (;;) {
+    await (await fetch(`http://127.0.0.1:${server.address().port}/`)).text();
+    await new Promise((resolve) => { setTimeout(resolve, 40); });
+  }
+}
+
 async function scenario(name) {
   const segment = new AWSXRay.Segment(`orders-${name}`);
   AWSXRay.setSegment(segment);
@@ -260,6 +280,9 @@ async function scenario(name) {
 }
 
 async function main(names) {
+  if (names[0] === 'sampling') {
+    await sampling(names[1]);
+  }
   const namespace = AWSXRay.getNamespace();
   const apart = { lambda, ruled };
   for (const name of names) {

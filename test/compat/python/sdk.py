@@ -6,6 +6,10 @@ SDK is unmodified and finds the daemon as it does everywhere:
 AWS_XRAY_DAEMON_ADDRESS, else 127.0.0.1:2000.
 
     sdk.py SCENARIO...
+    sdk.py sampling NAME...
+
+The second form begins and ends segments with the names it is given, over and
+over, until its standard input ends.
 
 STUB names the server that answers its outgoing calls. SAMPLE_ALL=1 replaces the
 SDK's sampling, one trace a second, by taking all.
@@ -226,6 +230,16 @@ def ruled():
     sys.exit("sdk.py: ruled: the SDK took no trace for a rule of the server")
 
 
+def sampling(names):
+    """Begins and ends segments; the SDK decides which of them it sends."""
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+    while True:
+        for name in names:
+            xray_recorder.begin_segment(name)
+            xray_recorder.end_segment()
+        time.sleep(0.04)
+
+
 SCENARIOS = {
     "nested": nested,
     "values": values,
@@ -241,6 +255,8 @@ SCENARIOS = {
 
 
 def main(names):
+    if names and names[0] == "sampling":
+        sampling(names[1:])
     for name in names:
         if name == "lambda":
             trace_id = lambda_()

@@ -1,0 +1,165 @@
+// Two traces side by side: what took longer in one, what is only in one.
+
+import { useSignal } from '@preact/signals'
+import { useEffect, useMemo } from 'preact/hooks'
+import { fetchColumns } from '../lib/columns'
+import { compare, traceList, type Difference } from '../lib/compare'
+import { duration } from '../lib/format'
+import { findTraceID } from '../lib/ids'
+import { change, href, param, url } from '../lib/place'
+import { arrange, mainRoot, type Columns } from '../lib/trace'
+import { Problem, Swatch } from '../ui/parts'
+import { CompareMany } from './comparemany'
+
+/** `t` has three traces or more; `a` and `b` are two beside each other. */
+export function ComparePage() {
+  const t = param('t').value
+  const list = useMemo(() => traceList(t), [t])
+  const two = list.ids.length < 3
+  useEffect(() => {
+    if (!t || !two) return
+    const [a, b] = [...list.ids, ...list.wrong]
+    change({ t: null, a: a ?? param('a').peek(), b: b ?? param('b').peek() }, { replace: true })
+  }, [t])
+  if (two) return t ? null : <CompareTwo />
+  return <CompareMany ids={list.ids} wrong={list.wrong} />
+}
+
+function CompareTwo() {
+  const a = useTrace(param('a').value)
+  const b = useTrace(param('b').value)
+  const only = param('only').value === '1'
+  useEffect(() => {
+    document.title = 'Compare · Roentgen'
+  }, [])
+  const rows = useMemo(() => (a.columns && b.columns ? compare(a.columns, b.columns) : []), [a.columns, b.columns])
+  const shown = only ? rows.filter((r) => r.countA !== r.countB || Math.abs(r.secondsA - r.secondsB) > 0.05 * Math.max(r.secondsA, r.secondsB)) : rows
+  const most = Math.max(1e-9, ...rows.map((r) => Math.abs(r.secondsB - r.secondsA)))
+  return (
+    <div class="page" data-scroll>
+      <div class="page-inner" style={{ maxWidth: '1200px' }}>
+        <h1>Compare two traces</h1>
+        <div class="row" style={{ alignItems: 'stretch', flexWrap: 'wrap' }}>
+          <Side name="a" label="A" state={a} />
+          <button class="button" style={{ alignSelf: 'center' }} onClick={() => change({ a: param('b').peek(), b: param('a').peek() })} aria-label="Swap them">
+            ⇄
+          </button>
+          <Side name="b" label="B" state={b} />
+        </div>
+        {a.columns && b.columns && (
+          <>
+            <div class="row">
+              <p class="grow">{verdict(a.columns, b.columns, rows)}</p>
+              <button class="button" aria-pressed={only} onClick={() => change({ only: !only }, { replace: true })}>
+                Only what differs
+              </button>
+            </div>
+            <div class="card compare-table" role="region" aria-label="What differs" tabIndex={0}>
+              <table>
+                <thead>
+                  <tr>
+                    <th>Entry</th>
+                    <th class="right">A</th>
+                    <th class="right">B</th>
+                    <th class="right">B − A</th>
+                    <th style={{ width: '22%' }}>
+                      <span class="hidden-visually">Difference as a bar</span>
+                    </th>
+                  </tr>
+                </thead>
+                <tbody class="num">
+                  {shown.slice(0, 2000).map((r) => (
+                    <tr key={r.path}>
+                      <td>
+                        <span style={{ paddingLeft: `${Math.min(r.depth, 20) * 14}px` }} class="row">
+                          <Swatch colour={r.colour} />
+                          <bdi>{r.name}</bdi>
+                          {r.countA !== r.countB && (
+                            <span class="badge">
+                              {r.countA} → {r.countB}
+                            </span>
+                          )}
+                          {r.failedB && !r.failedA && <span class="badge fault">fails in B</span>}
+                          {r.failedA && !r.failedB && <span class="badge fault">fails in A</span>}
+                        </span>
+                      </td>
+                      <td class="right">{r.countA ? duration(r.secondsA) : '–'}</td>
+                      <td class="right">{r.countB ? duration(r.secondsB) : '–'}</td>
+                      <td class={`right ${r.secondsB - r.secondsA > most * 0.2 ? 'text-fault' : ''}`}>
+                        {r.secondsB > r.secondsA ? '+' : ''}
+                        {duration(r.secondsB - r.secondsA)}
+                      </td>
+                      <td>
+                        <svg width="100%" height="8" viewBox="-100 0 200 8" preserveAspectRatio="none" aria-hidden="true">
+                          <rect x={Math.min(0, ((r.secondsB - r.secondsA) / most) * 100)} width={Math.abs(((r.secondsB - r.secondsA) / most) * 100)} height="8" class={r.secondsB > r.secondsA ? 'bar-fault' : 'bar-ok'} />
+                        </svg>
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          </>
+        )}
+      </div>
+    </div>
+  )
+}
+
+function verdict(a: Columns, b: Columns, rows: Difference[]): string {
+  const by = (b.duration ?? b.span) - (a.duration ?? a.span)
+  const own = [...rows].sort((x, y) => Math.abs(y.selfB - y.selfA) - Math.abs(x.selfB - x.selfA))[0]
+  const head = Math.abs(by) < 1e-6 ? 'Both took as long.' : `B took ${duration(Math.abs(by))} ${by > 0 ? 'longer' : 'less'} than A.`
+  return own && Math.abs(own.selfB - own.selfA) > 0 ? `${head} Most of a difference is in ${own.name}: ${duration(own.selfA)} of its own work in A, ${duration(own.selfB)} in B.` : head
+}
+
+interface Loaded {
+  columns: Columns | null
+  error: Error | null
+}
+
+function useTrace(id: string): Loaded {
+  const state = useSignal<Loaded>({ columns: null, error: null })
+  useEffect(() => {
+    state.value = { columns: null, error: null }
+    if (!id) return
+    let gone = false
+    fetchColumns(url('api/'), id).then(
+      (t) => !gone && (state.value = { columns: arrange(t!.flat), error: null }),
+      (e: Error) => !gone && (state.value = { columns: null, error: e }),
+    )
+    return () => {
+      gone = true
+    }
+  }, [id])
+  return state.value
+}
+
+function Side({ name, label, state }: { name: 'a' | 'b'; label: string; state: Loaded }) {
+  const id = param(name).value
+  const c = state.columns
+  return (
+    <div class="card grow" style={{ padding: '12px 14px', minWidth: '260px' }}>
+      <div class="row">
+        <span class="badge">{label}</span>
+        <input class="input grow mono" aria-label={`Trace ${label}`} placeholder="Trace id" value={id} onChange={(e) => change({ [name]: findTraceID(e.currentTarget.value) ?? e.currentTarget.value.trim() })} />
+      </div>
+      {state.error && <Problem error={state.error} />}
+      {c && c.n > 0 && (
+        <div style={{ marginTop: '8px' }}>
+          <a href={href(`trace/${c.id}`)}>
+            <b>
+              <bdi>{c.texts[c.name[Math.max(0, mainRoot(c))]!]}</bdi>
+            </b>
+          </a>{' '}
+          <span class="muted">
+            {c.entry?.method} <bdi>{c.entry?.url}</bdi>
+          </span>
+          <div class="num">
+            <b>{duration(c.duration ?? c.span)}</b> <span class="muted">{c.n - c.counts.inferred} entries</span>
+          </div>
+        </div>
+      )}
+    </div>
+  )
+}

@@ -1,0 +1,531 @@
+// The search for traces: filter, heatmap, counts, and the traces themselves.
+
+import { useSignal } from '@preact/signals'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { entryText, inBasket, lookAt, type Kept } from '../../lib/basket'
+import { colours } from '../../lib/colour'
+import { and, andNot } from '../../lib/expression'
+import { ago, duration, exact, many, percent, timeParts } from '../../lib/format'
+import { seconds } from '../../lib/histogram'
+import { change, contextParams, go, href, param, place } from '../../lib/place'
+import { facetsOfCounts, type Counts } from '../../lib/counts'
+import { facets, ROW, type TraceRow } from '../../lib/summary'
+import { compareBasket, toggleBasket } from '../../ui/basket'
+import { FilterBar } from '../../ui/filterbar'
+import { Basket, Close, Columns, Copy, Fault, Filter, Live, Minus, Pause, Play, Plus, Throttle, Warning } from '../../ui/icons'
+import { useShortcuts } from '../../ui/keys'
+import { copy, localStorageGet, localStorageSet, Popover, Problem, Sparkline, Status, Swatch, utc } from '../../ui/parts'
+import { RangePicker } from '../../ui/range'
+import { Virtual, type VirtualHandle } from '../../ui/virtual'
+import { WhyButton } from '../../ui/why'
+import { Heatmap } from './heatmap'
+import { Grouped } from './grouped'
+import { tracesCSV } from './rows'
+import { createSearch, wholeFilter, type SearchState } from './search'
+
+export const COLUMNS: Record<string, { title: string; cls: string; text: (r: TraceRow) => string }> = {
+  time: { title: 'Time', cls: 'col-time', text: (r) => (Number.isNaN(r.start) ? '–' : timeParts(r.start, utc.peek()).time) },
+  status: { title: 'Status', cls: 'col-status', text: (r) => String(r.status || '') },
+  duration: { title: 'Duration', cls: 'col-duration', text: (r) => duration(r.duration) },
+  shape: { title: 'Shape', cls: 'col-shape', text: () => '' },
+  request: { title: 'Request', cls: 'grow', text: (r) => `${r.method} ${r.url}` },
+  services: { title: 'Services', cls: 'col-services', text: (r) => r.services.join(', ') },
+  response: { title: 'Response', cls: 'col-number', text: (r) => duration(r.response) },
+  user: { title: 'User', cls: 'col-text', text: (r) => r.users.join(', ') },
+  client: { title: 'Client', cls: 'col-text', text: (r) => r.client },
+  agent: { title: 'User agent', cls: 'col-text', text: (r) => r.agent },
+  id: { title: 'Trace id', cls: 'col-id', text: (r) => r.id },
+}
+
+const STANDARD = ['time', 'status', 'duration', 'shape', 'request', 'services']
+
+function columnsOf(text: string): string[] {
+  const list = text ? text.split(',').filter((c) => c in COLUMNS || c.startsWith('a.')) : []
+  if (list.length > 0) return list
+  const saved = localStorageGet('roentgen.columns')
+  return saved ? saved.split(',').filter((c) => c in COLUMNS || c.startsWith('a.')) : STANDARD
+}
+
+/** A row as the basket has it. */
+function keptOf(r: TraceRow): Kept {
+  return { id: r.id, entry: entryText(r.entry || (r.services[0] ?? ''), r.method, r.url), seconds: r.flags & ROW.inProgress || Number.isNaN(r.duration) ? null : r.duration }
+}
+
+let kept: { key: string; search: SearchState; scroll: number } | null = null
+
+export function TracesPage() {
+  const params = place.value.params
+  const key = ['q', 'range', 'from', 'to', 'live', 'group'].map((k) => params.get(k) ?? '').join('\n')
+  const [search] = useState(() => {
+    // Coming back finds the list as it was left.
+    if (kept && kept.key === key && !params.get('live')) return kept.search
+    kept?.search.stop()
+    kept = { key, search: createSearch(), scroll: 0 }
+    kept.search.start()
+    return kept.search
+  })
+  const lastKey = useRef(key)
+  useEffect(() => {
+    if (lastKey.current === key) return
+    lastKey.current = key
+    kept = { key, search, scroll: 0 }
+    search.start()
+  }, [key])
+  useEffect(() => {
+    document.title = 'Traces · Roentgen'
+    return () => {
+      if (param('live').peek() === '1' || kept?.search !== search) {
+        search.stop()
+        kept = null
+      }
+    }
+  }, [])
+
+  const q = param('q').value
+  const live = param('live').value === '1'
+  const by = param('by').value
+  const rows = search.rows.value
+  const w = search.window.value
+  const selected = param('row').value
+  const sort = param('sort').value
+  const shown = useMemo(() => {
+    if (!sort) return rows
+    const sign = sort.startsWith('-') ? -1 : 1
+    const list = [...rows]
+    const by = sort.replace(/^-/, '')
+    const value = (r: TraceRow) => (by === 'duration' ? (Number.isNaN(r.duration) ? -1 : r.duration) : by === 'response' ? (Number.isNaN(r.response) ? -1 : r.response) : by === 'status' ? r.status : r.start || 0)
+    return list.sort((a, b) => sign * (value(a) - value(b)))
+  }, [rows, sort])
+  const handle = useRef<VirtualHandle>(null)
+  const at = selected ? shown.findIndex((r) => r.id === selected) : -1
+  const showFacets = param('facets').value !== '0'
+  const narrowFacets = useSignal(false)
+
+  useEffect(() => {
+    // After a step back the list stands where it stood.
+    const e = handle.current?.element
+    if (e && kept?.scroll) e.scrollTop = kept.scroll
+    return () => {
+      const list = handle.current?.element
+      if (kept && list) kept.scroll = list.scrollTop
+    }
+  }, [])
+
+  const atHand = shown[at]
+  useEffect(() => {
+    lookAt(atHand ? keptOf(atHand) : null)
+    return () => lookAt(null)
+  }, [atHand])
+
+  const pick = (i: number) => {
+    const r = shown[i]
+    if (!r) return
+    change({ row: r.id }, { replace: true })
+    handle.current?.reveal(i)
+  }
+  // Keys may come faster than pictures: where we are is asked for, not remembered.
+  const current = () => shown.findIndex((r) => r.id === param('row').peek())
+  const move = (by: number) => {
+    const from = current()
+    pick(Math.max(0, Math.min(shown.length - 1, (from < 0 ? (by > 0 ? -1 : shown.length) : from) + by)))
+  }
+  const openRow = (r: TraceRow) => {
+    if (kept && handle.current?.element) kept.scroll = handle.current.element.scrollTop
+    change({ row: r.id }, { replace: true })
+    go(href(`trace/${r.id}`, contextParams(place.peek().params)))
+  }
+  useShortcuts(
+    () => ({
+      title: 'Traces',
+      shortcuts: [
+        { keys: ['/'], what: 'Go to the filter', run: () => document.getElementById('filter')?.focus() },
+        { keys: ['j', 'ArrowDown'], what: 'Next trace', run: () => move(1) },
+        { keys: ['k', 'ArrowUp'], what: 'Previous trace', run: () => move(-1) },
+        { keys: ['PageDown'], what: 'Ten down', run: () => move(10) },
+        { keys: ['PageUp'], what: 'Ten up', run: () => move(-10) },
+        { keys: ['Enter', 'o'], what: 'Open the trace', run: () => current() >= 0 && openRow(shown[current()]!) },
+        { keys: ['x'], what: 'Into the basket, or out of it', run: () => current() >= 0 && toggleBasket(keptOf(shown[current()]!)) },
+        { keys: ['='], what: 'Compare what is in the basket', run: compareBasket },
+        { keys: ['r'], what: 'Search again, up to now', run: () => search.start() },
+        { keys: ['L'], what: 'Follow live, or stop', run: () => change({ live: !live }) },
+        { keys: [' '], what: 'Pause live', run: () => live && (search.paused.peek() ? search.resume() : (search.paused.value = true)) },
+        { keys: ['b'], what: 'Counts beside the list', run: () => change({ facets: showFacets ? '0' : null }, { replace: true }) },
+      ],
+    }),
+    [shown, live, showFacets],
+  )
+  const setFilter = (text: string) => change({ q: text, row: null })
+  const columns = columnsOf(param('cols').value)
+  const counts = search.counts.value
+  const failures = useMemo(() => rows.reduce((n, r) => n + (r.flags & 7 ? 1 : 0), 0), [rows])
+  const longest = useMemo(() => shown.reduce((m, r) => (r.duration > m ? r.duration : m), 0), [shown])
+  const palette = useMemo(() => {
+    // Those that only the server counted have a colour, too.
+    const counted = [...(counts?.facets.get('service')?.values.values() ?? [])].map((v) => String(v.value))
+    const names = [...new Set([...rows.flatMap((r) => r.services), ...counted])].sort()
+    const c = colours(names)
+    return new Map(names.map((n, i) => [n, c[i]!]))
+  }, [rows, counts])
+
+  return (
+    <div class="traces">
+      <div class="toolbar search-bar">
+        <FilterBar value={q} onChange={setFilter} />
+        {param('group').value && (
+          <button class="button" title="Look at all traces again" onClick={() => change({ group: null })}>
+            Group <bdi>{param('group').value}</bdi> <Close />
+          </button>
+        )}
+        <RangePicker />
+        <button class={`button ${live ? 'live-on' : ''}`} aria-pressed={live} title="Follow traces as they arrive (L)" onClick={() => change({ live: !live, sort: null })}>
+          <Live /> Live
+        </button>
+      </div>
+      {search.state.value === 'loading' && <div class="progress" role="progressbar" aria-label="Searching" />}
+      {search.error.value && (
+        <div style={{ padding: '10px 14px 0' }}>
+          <Problem error={search.error.value} retry={search.start} />
+        </div>
+      )}
+      <Heatmap
+        rows={rows}
+        counts={counts}
+        from={w.from}
+        to={w.to}
+        onBrush={(from, to, low, high) => {
+          let next = q
+          if (low !== null && high !== null) next = and(next, `duration >= ${seconds(low)} AND duration <= ${seconds(high)}`)
+          change({ q: next, from: from === w.from ? params.get('from') : Math.floor(from * 1000) / 1000, to: to === w.to ? params.get('to') : Math.ceil(to * 1000) / 1000, range: from === w.from && to === w.to ? params.get('range') : null, row: null })
+        }}
+      />
+      <div class="result-line">
+        <span class="num" aria-live="polite">
+          <b>{exact(counts ? counts.traces : rows.length)}</b>
+          {counts ? (counts.done ? ' traces' : ' traces so far…') : search.complete.value ? ' traces' : search.state.value === 'loading' ? ' traces so far…' : ' newest traces'}
+          {counts ? counts.failed > 0 && <span class="text-fault"> · {percent(counts.failed / counts.traces)} failed</span> : failures > 0 && <span class="text-fault"> · {percent(failures / rows.length)} failed</span>}
+          {counts && counts.examined > counts.traces && <span class="muted"> · {exact(counts.examined)} examined</span>}
+          {counts && !search.complete.value && rows.length > 0 && <span class="muted"> · {exact(rows.length)} loaded</span>}
+        </span>
+        {!search.complete.value && search.state.value === 'paused' && !search.error.value && (
+          <button class="button plain" onClick={search.fetchAll}>
+            Load all of the window
+          </button>
+        )}
+        {q && <WhyButton filter={wholeFilter()} label="Why not…?" class="button plain" />}
+        {live && (
+          <span class={`row live-state ${search.connected.value ? '' : 'off'}`}>
+            <span class="pulse" /> <span>{search.connected.value ? (search.paused.value ? `paused, ${many(search.waiting.value.length, 'change')} waiting` : 'live') : 'connecting…'}</span>
+            {search.missed.value > 0 && <span class="text-error" title="More changed than can be followed">{exact(search.missed.value)} not shown</span>}
+            <button class="button" onClick={() => (search.paused.value ? search.resume() : (search.paused.value = true))}>
+              {search.paused.value ? <Play /> : <Pause />}
+              {search.paused.value ? 'Go on' : 'Pause'}
+            </button>
+          </span>
+        )}
+        <span class="grow" />
+        <button class="button facet-button" aria-pressed={showFacets} onClick={() => (innerWidth < 860 ? (narrowFacets.value = !narrowFacets.value) : change({ facets: showFacets ? '0' : null }, { replace: true }))}>
+          <Filter /> Counts
+        </button>
+        <Popover label="Columns" body={() => <ColumnChooser columns={columns} rows={rows} />}>
+          <Columns /> Columns
+        </Popover>
+        <button class="button icon" aria-label="Copy the traces as CSV" title="Copy the traces as CSV" onClick={() => void copy(tracesCSV(shown), `${many(shown.length, 'row')} copied`)}>
+          <Copy />
+        </button>
+      </div>
+      <div class="traces-body">
+        {(showFacets || narrowFacets.value) && <Facets rows={rows} counts={counts} q={q} setFilter={setFilter} palette={palette} open={narrowFacets.value} close={() => (narrowFacets.value = false)} />}
+        {by ? (
+          <Grouped by={by} from={w.from} to={w.to} filter={wholeFilter()} only={(condition) => change({ q: and(q, condition), by: null, row: null })} />
+        ) : (
+        <div class="table traces-table" role="table" aria-label="Traces" aria-rowcount={shown.length + 1}>
+          <div class="table-head" role="row" aria-rowindex={1}>
+            {columns.map((c) => {
+              const sortable = ['time', 'duration', 'response', 'status'].includes(c)
+              const on = sort.replace(/^-/, '') === c
+              return (
+                <div key={c} role="columnheader" class={COLUMNS[c]?.cls ?? 'col-text'} aria-sort={on ? (sort.startsWith('-') ? 'descending' : 'ascending') : undefined}>
+                  {sortable ? (
+                    <button onClick={() => change({ sort: !on ? `-${c}` : sort.startsWith('-') ? c : null }, { replace: true })}>
+                      {COLUMNS[c]!.title} {on && (sort.startsWith('-') ? '↓' : '↑')}
+                    </button>
+                  ) : (
+                    (COLUMNS[c]?.title ?? c.slice(2))
+                  )}
+                </div>
+              )
+            })}
+            <div role="columnheader" class="col-basket">
+              <span class="hidden-visually">Basket</span>
+            </div>
+          </div>
+          {shown.length === 0 && search.state.value !== 'loading' && !search.error.value ? (
+            <NothingFound q={q} />
+          ) : shown.length === 0 ? (
+            search.error.value ? null : <div class="column" style={{ padding: '12px', gap: '12px' }}>
+              {Array.from({ length: 8 }, (_, i) => (
+                <div key={i} class="skeleton" style={{ height: '14px', width: `${90 - i * 6}%` }} />
+              ))}
+            </div>
+          ) : (
+            <Virtual handle={handle} count={shown.length} height={38} label="Traces found" onNearEnd={search.more}>
+              {(i) => <Row key={i % 199} r={shown[i]!} i={i} columns={columns} selected={i === at} open={openRow} longest={longest} palette={palette} />}
+            </Virtual>
+          )}
+        </div>
+        )}
+      </div>
+    </div>
+  )
+}
+
+function NothingFound({ q }: { q: string }) {
+  const params = place.value.params
+  return (
+    <div class="empty">
+      <h2>No traces</h2>
+      <p>{q ? 'Nothing in this window matches the filter.' : 'Nothing was received in this window.'}</p>
+      <div class="row" style={{ justifyContent: 'center', flexWrap: 'wrap' }}>
+        {q && (
+          <button class="button" onClick={() => change({ q: null })}>
+            Without the filter
+          </button>
+        )}
+        {q && <WhyButton filter={wholeFilter()} label="Why not…?" />}
+        {params.get('range') !== '1d' && (
+          <button class="button" onClick={() => change({ range: '1d', from: null, to: null })}>
+            Look at the last day
+          </button>
+        )}
+        {!q && (
+          <a class="button" href={href('start')}>
+            How to send traces
+          </a>
+        )}
+      </div>
+    </div>
+  )
+}
+
+function Row({ r, i, columns, selected, open, longest, palette }: { r: TraceRow; i: number; columns: string[]; selected: boolean; open: (r: TraceRow) => void; longest: number; palette: Map<string, number> }) {
+  const kept = inBasket(r.id)
+  return (
+    <div
+      class={`table-row ${selected ? 'selected' : ''} ${kept ? 'in-basket' : ''}`}
+      role="row"
+      aria-rowindex={i + 2}
+      aria-selected={selected}
+      onClick={(e) => {
+        if (!(e.target as Element).closest('a, button')) open(r)
+      }}
+    >
+      {columns.map((c) => (
+        <div key={c} role="cell" class={COLUMNS[c]?.cls ?? 'col-text'}>
+          <Cell c={c} r={r} longest={longest} palette={palette} />
+        </div>
+      ))}
+      <div role="cell" class="col-basket">
+        <button class="button plain icon" tabIndex={-1} aria-pressed={kept} aria-label="In the basket" title={kept ? 'Take it out of the basket (x)' : 'Put it into the basket, to compare (x)'} onClick={() => toggleBasket(keptOf(r))}>
+          <Basket />
+        </button>
+      </div>
+    </div>
+  )
+}
+
+function pathOf(url: string): [string, string] {
+  const m = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(url)
+  return m ? [m[1]!, m[2] || '/'] : ['', url]
+}
+
+function Cell({ c, r, longest, palette }: { c: string; r: TraceRow; longest: number; palette: Map<string, number> }) {
+  switch (c) {
+    case 'time': {
+      if (Number.isNaN(r.start)) return <span class="faint">–</span>
+      const t = timeParts(r.start, utc.value)
+      return (
+        <a class="row-link num" href={href(`trace/${r.id}`, contextParams(place.value.params))} title={`${t.date} ${t.time} ${t.zone}, ${ago(Date.now() / 1000 - r.start)}`}>
+          {t.time}
+        </a>
+      )
+    }
+    case 'status':
+      return <Status fault={(r.flags & ROW.fault) !== 0} error={(r.flags & ROW.error) !== 0} throttle={(r.flags & ROW.throttle) !== 0} busy={(r.flags & ROW.inProgress) !== 0} code={r.status || null} />
+    case 'duration':
+      return (
+        <div class="bar-cell num">
+          <span>{r.flags & ROW.inProgress ? '…' : duration(r.duration)}</span>
+          <svg class="bar" width="100%" height="4" preserveAspectRatio="none" viewBox="0 0 100 4" aria-hidden="true">
+            <rect width={Number.isNaN(r.duration) || longest <= 0 ? 0 : Math.max(1, Math.sqrt(r.duration / longest) * 100)} height="4" class={r.flags & ROW.fault ? 'bar-fault' : r.flags & ROW.throttle ? 'bar-throttle' : r.flags & ROW.error ? 'bar-error' : 'bar-ok'} />
+          </svg>
+        </div>
+      )
+    case 'shape':
+      return <Shape r={r} palette={palette} />
+    case 'request': {
+      const [host, path] = pathOf(r.url)
+      return (
+        <div class="request ellipsis">
+          {r.entry && (
+            <b>
+              <bdi>{r.entry}</bdi>
+            </b>
+          )}
+          {r.method && <span class="method"> {r.method}</span>} <bdi>{path}</bdi>
+          {host && <span class="faint"> {host}</span>}
+          {!r.entry && !r.url && <span class="muted">{r.services[0] ?? '(no root yet)'}</span>}
+          {(r.flags & ROW.partial) !== 0 && <span class="badge">partial</span>}
+          {(r.flags & ROW.orphan) !== 0 && <span class="badge">orphans only</span>}
+        </div>
+      )
+    }
+    case 'services':
+      return (
+        <div class="strip" title={r.services.join('\n')}>
+          {r.services.slice(0, 9).map((s) => (
+            <Swatch key={s} colour={palette.get(s) ?? 8} />
+          ))}
+          <span class="faint num">{r.services.length}</span>
+        </div>
+      )
+    case 'id':
+      return <code>{r.id}</code>
+    default: {
+      const text = c.startsWith('a.') ? (r.annotations[c.slice(2)] ?? []).join(', ') : COLUMNS[c]!.text(r)
+      return <bdi class="ellipsis num">{text}</bdi>
+    }
+  }
+}
+
+/** The trace in small: its longest parts, one below the other. */
+function Shape({ r, palette }: { r: TraceRow; palette: Map<string, number> }) {
+  const bars = r.bars
+  if (!bars) return null
+  const n = bars.length / 4
+  const height = 24 / n
+  return (
+    <svg class="shape" viewBox="0 0 255 24" preserveAspectRatio="none" role="img" aria-label={`${n} parts`}>
+      {Array.from({ length: n }, (_, i) => {
+        const [service, start, length, marks] = [bars[i * 4]!, bars[i * 4 + 1]!, bars[i * 4 + 2]!, bars[i * 4 + 3]!]
+        return (
+          <rect
+            key={i}
+            x={Math.min(start, 252)}
+            y={i * height + height * 0.12}
+            width={Math.max(3, length)}
+            height={height * 0.76}
+            style={{ fill: marks & 2 ? 'var(--fault)' : marks & 4 ? 'var(--throttle)' : marks & 1 ? 'var(--error)' : `var(--s${palette.get(r.services[service] ?? '') ?? 8})` }}
+          />
+        )
+      })}
+    </svg>
+  )
+}
+
+function ColumnChooser({ columns, rows }: { columns: string[]; rows: readonly TraceRow[] }) {
+  const needle = useSignal('')
+  const keys = useMemo(() => {
+    const seen = new Map<string, number>()
+    for (const r of rows.slice(0, 5000)) for (const k in r.annotations) seen.set(k, (seen.get(k) ?? 0) + 1)
+    return [...seen].sort((a, b) => b[1] - a[1]).map(([k]) => k)
+  }, [rows])
+  const set = (list: string[]) => {
+    const text = list.join(',')
+    localStorageSet('roentgen.columns', text)
+    change({ cols: text === STANDARD.join(',') ? null : text }, { replace: true })
+  }
+  const current = columnsOf(param('cols').value)
+  void columns
+  const item = (id: string, title: string) => {
+    const on = current.includes(id)
+    return (
+      <button key={id} class="menu-item" role="menuitemcheckbox" aria-checked={on} onClick={() => set(on ? current.filter((c) => c !== id) : [...current, id])}>
+        <span class="check">{on ? '✓' : ''}</span>
+        <bdi>{title}</bdi>
+      </button>
+    )
+  }
+  const match = (t: string) => t.toLowerCase().includes(needle.value.toLowerCase())
+  return (
+    <div style={{ width: '230px' }}>
+      <input class="input" style={{ width: '100%', marginBottom: '4px' }} placeholder="Find a column" aria-label="Find a column" value={needle.value} onInput={(e) => (needle.value = e.currentTarget.value)} />
+      {Object.entries(COLUMNS).filter(([, c]) => match(c.title)).map(([id, c]) => item(id, c.title))}
+      {keys.length > 0 && <div class="menu-line" />}
+      {keys.filter(match).slice(0, 60).map((k) => item(`a.${k}`, k))}
+      <div class="menu-line" />
+      <button class="menu-item" onClick={() => set(STANDARD)}>
+        <span class="check" />
+        Back to the usual ones
+      </button>
+    </div>
+  )
+}
+
+const OUTCOME_ICONS: Record<string, () => preact.JSX.Element> = { fault: Fault, error: Warning, throttle: Throttle }
+
+function Facets({ rows, counts, q, setFilter, palette, open, close }: { rows: readonly TraceRow[]; counts: Counts | null; q: string; setFilter: (text: string) => void; palette: Map<string, number>; open: boolean; close: () => void }) {
+  const list = useMemo(() => (counts ? facetsOfCounts(counts) : facets(rows)), [counts, counts ? null : rows])
+  const total = Math.max(1, counts ? counts.traces : rows.length)
+  const needle = useSignal('')
+  const by = param('by').value
+  const match = needle.value.trim().toLowerCase()
+  return (
+    <aside class={`facets ${open ? 'open' : ''}`} aria-label="Counts">
+      <div class="row facets-head">
+        <input class="input grow" type="search" placeholder="Find in counts" aria-label="Find in counts" value={needle.value} onInput={(e) => (needle.value = e.currentTarget.value)} />
+        {open && (
+          <button class="button" onClick={close}>
+            Close
+          </button>
+        )}
+      </div>
+      <div class="facets-list" tabIndex={0} role="group" aria-label="Counts of values">
+        {list.map((f) => {
+          const values = match && !f.title.toLowerCase().includes(match) ? f.values.filter((v) => v.text.toLowerCase().includes(match)) : f.values
+          if (values.length === 0) return null
+          return (
+            <section key={f.key}>
+              <h3>
+                <bdi>{f.title}</bdi> {f.distinct > f.values.length && <span class="num">{exact(f.distinct)}</span>}
+                <button class="facet-by" aria-pressed={by === f.key} title={by === f.key ? 'Back to the traces' : 'Traces, failures and durations of each value'} aria-label={`Group by ${f.title}`} onClick={() => change({ by: by === f.key ? null : f.key })}>
+                  Group
+                </button>
+              </h3>
+              <ul>
+                {values.map((v) => {
+                  const Icon = f.key === 'outcome' ? OUTCOME_ICONS[v.text] : undefined
+                  return (
+                    <li key={v.condition} class="facet">
+                      <svg class="facet-bar" width="100%" height="100%" preserveAspectRatio="none" viewBox="0 0 100 10" aria-hidden="true">
+                        <rect width={(v.count / total) * 100} height="10" class={f.key === 'outcome' ? `facet-${v.text}` : ''} />
+                      </svg>
+                      <button class="facet-name" title={v.condition} onClick={() => setFilter(and(q, v.condition))}>
+                        {f.key === 'service' && <Swatch colour={palette.get(v.text) ?? 8} />}
+                        {Icon && (
+                          <span class={`icon text-${v.text}`}>
+                            <Icon />
+                          </span>
+                        )}
+                        <bdi class="ellipsis">{v.text === '' ? '(empty)' : v.text}</bdi>
+                      </button>
+                      {v.series && <Sparkline series={v.series} />}
+                      <span class="facet-count num">{exact(v.count)}</span>
+                      <span class="facet-actions">
+                        <button aria-label={`Only ${v.text}`} title="Only these" onClick={() => setFilter(and(q, v.condition))}>
+                          <Plus />
+                        </button>
+                        <button aria-label={`Without ${v.text}`} title="Without these" onClick={() => setFilter(andNot(q, v.condition))}>
+                          <Minus />
+                        </button>
+                      </span>
+                    </li>
+                  )
+                })}
+              </ul>
+            </section>
+          )
+        })}
+      </div>
+    </aside>
+  )
+}
