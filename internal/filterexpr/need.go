@@ -182,14 +182,10 @@ func (n *node) needKeyword(in place, positive bool) trace.Need {
 		}
 		return n.needBool(in, isTrue == True, isFalse == True)
 	}
-	if !positive || n.op != opEqual {
-		return nil
+	if positive && in == inTrace && keywords[n.kw].typ == typeNumber {
+		return n.needNumber()
 	}
-	if n.kw == kwStatus && in == inTrace && n.value.typ == typeNumber {
-		status := n.value.number
-		if status == math.Trunc(status) && status != 0 && math.Abs(status) < 1<<31 {
-			return one(trace.TermStatus(int(status)))
-		}
+	if !positive || n.op != opEqual {
 		return nil
 	}
 	s := n.value.text
@@ -224,6 +220,31 @@ func (n *node) needKeyword(in place, positive bool) trace.Need {
 		return one(trace.TermClientIP(s))
 	}
 	return nil
+}
+
+// needNumber returns what it needs for a number of the root or the trace to match.
+func (n *node) needNumber() trace.Need {
+	if n.value.typ != typeNumber || n.op != opEqual && n.op != opGreater && n.op != opGreaterEqual {
+		return nil
+	}
+	have := n.value.number
+	if n.kw == kwStatus && n.op == opEqual && have == math.Trunc(have) && have != 0 && math.Abs(have) < 1<<31 {
+		return one(trace.TermStatus(int(have)))
+	}
+	quantity, known := quantities[n.kw]
+	if !known {
+		return nil
+	}
+	if term, is := trace.TermAtLeast(quantity, have); is {
+		return one(term)
+	}
+	return nil
+}
+
+var quantities = map[keyword]trace.Quantity{
+	kwStatus:       trace.QuantityStatus,
+	kwResponseTime: trace.QuantityResponseTime,
+	kwDuration:     trace.QuantityDuration,
 }
 
 // needBool returns what it needs to match a flag, if only one of its values

@@ -73,6 +73,21 @@ func termsOf(r *trace.Row) map[trace.Term]bool {
 	if r.Status != 0 {
 		add(trace.TermStatus(r.Status))
 	}
+	for _, q := range []struct {
+		is    trace.Quantity
+		have  float64
+		known bool
+	}{
+		{trace.QuantityStatus, float64(r.Status), r.Status != 0},
+		{trace.QuantityResponseTime, r.ResponseTime, r.HasResponseTime},
+		{trace.QuantityDuration, r.Duration, r.HasDuration},
+	} {
+		for bound := 0.25; q.known && bound <= q.have; bound += 0.25 {
+			if term, is := trace.TermAtLeast(q.is, bound); is {
+				add(term)
+			}
+		}
+	}
 	mark(r.HasError, trace.MarkError)
 	mark(r.HasFault, trace.MarkFault)
 	mark(r.HasThrottle, trace.MarkThrottle)
@@ -108,7 +123,7 @@ var (
 	someTypes  = []string{"", "T1", "client", "remote"}
 	someKeys   = []string{"k", "k.l", "k_l", "k-l", "é", "_", "m_n_o", "m.n-o"}
 	someTexts  = []string{"x", "y", "xy", "true"}
-	someNumber = []float64{0, 1, 2.5, 200, -1}
+	someNumber = []float64{0, 1, 2.5, 200, 504, -1}
 )
 
 func (r random) expr(in place, depth int) string {
@@ -214,6 +229,7 @@ func (r random) row() *trace.Row {
 	}
 	row.Status = int(pick(r, someNumber...))
 	row.Duration, row.HasDuration = pick(r, someNumber...), r.IntN(2) == 0
+	row.ResponseTime, row.HasResponseTime = pick(r, someNumber...), r.IntN(2) == 0
 	row.URL, row.Method, row.ClientIP, row.UserAgent = pick(r, someTexts...), pick(r, someTexts...), pick(r, "", "x"), pick(r, "", "y")
 	row.Users, row.Zones, row.InstanceIDs, row.ResourceARNs = r.texts(), r.texts(), r.texts(), r.texts()
 	row.Partial = r.IntN(2) == 0
@@ -293,6 +309,13 @@ func TestNeed(t *testing.T) {
 
 func TestNeedForms(t *testing.T) {
 	svc, mark := trace.TermService, trace.TermMark
+	atLeast := func(q trace.Quantity, bound float64) trace.Term {
+		term, is := trace.TermAtLeast(q, bound)
+		if !is {
+			t.Errorf("there is no term of quantity %d for %v", q, bound)
+		}
+		return term
+	}
 	for _, test := range []struct {
 		text string
 		want trace.Need
@@ -306,12 +329,21 @@ func TestNeedForms(t *testing.T) {
 		{`!service("a")`, nil},
 		{`service("a")`, trace.Need{{svc("a")}}},
 		{`service("a") or service("b")`, trace.Need{{svc("a"), svc("b")}}},
-		{`service("a") or duration > 1`, nil},
+		{`service("a") or duration < 1`, nil},
+		{`service("a") or duration > 1`, trace.Need{{svc("a"), atLeast(trace.QuantityDuration, 1)}}},
+		{`duration >= 5`, trace.Need{{atLeast(trace.QuantityDuration, 4)}}},
+		{`responsetime = 3`, trace.Need{{atLeast(trace.QuantityResponseTime, 2)}}},
+		{`responsetime > 0.1`, nil},
+		{`!(duration < 5)`, nil},
+		{`service() { duration > 5 }`, nil},
+		{`http.status >= 500`, trace.Need{{atLeast(trace.QuantityStatus, 500)}}},
+		{`http.status > 499`, trace.Need{{atLeast(trace.QuantityStatus, 400)}}},
+		{`http.status != 200`, nil},
 		{`service("a") service("a")`, trace.Need{{svc("a")}}},
 		{`service("a") { fault }`, trace.Need{{svc("a")}, {mark(trace.MarkAnyFault)}}},
 		{`edge("a", "b")`, trace.Need{{trace.TermEdge("a", "b")}, {svc("a")}, {svc("b")}}},
 		{`http.status = 500`, trace.Need{{trace.TermStatus(500)}}},
-		{`http.status = 500.5`, nil},
+		{`http.status = 500.5`, trace.Need{{atLeast(trace.QuantityStatus, 500)}}},
 		{`user = "u" and !(user = "v")`, trace.Need{{trace.TermUser("u")}}},
 		{`annotation.k = 5`, trace.Need{{trace.TermValue(number("k", 5))}}},
 		{`annotation.k > 5`, trace.Need{{trace.TermKey("k")}}},

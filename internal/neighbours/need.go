@@ -60,6 +60,17 @@ func one(terms ...trace.Term) needs {
 // spans: it is kept in seconds.
 const slack = time.Millisecond
 
+// longerThan returns the needs of a trace that takes some time. Of one in progress the index
+// has no duration.
+func longerThan(d time.Duration) needs {
+	if term, is := trace.TermAtLeast(trace.QuantityDuration, (d - slack).Seconds()); is {
+		n := one(term, trace.TermMark(trace.MarkInProgress))
+		n.atLeast = d
+		return n
+	}
+	return needs{atLeast: d}
+}
+
 // allows reports whether a trace may be wanted.
 func (n needs) allows(r *trace.Row, room *[]trace.Term) bool {
 	if n.atLeast > 0 && r.HasDuration && !r.Orphans && r.Duration < (n.atLeast-slack).Seconds() {
@@ -142,7 +153,7 @@ func (c comparison) intrinsicNeeds() needs {
 		}
 	case "duration", "traceDuration":
 		if c.value.kind == 'n' && (c.op == "=" || c.op == ">" || c.op == ">=") {
-			return needs{atLeast: time.Duration(min(c.value.number, 1<<62))}
+			return longerThan(time.Duration(min(c.value.number, 1<<62)))
 		}
 	}
 	return needs{}

@@ -147,7 +147,7 @@ func (h *Handler) tempoSearch(ctx context.Context, w http.ResponseWriter, r *htt
 		return err
 	}
 	results := []tempoResult{}
-	l := look{start: start, end: end, needs: q.needs().with(needs{atLeast: least})}
+	l := look{start: start, end: end, needs: q.needs().with(longerThan(least))}
 	seen, err := h.scan(ctx, l, func(t *traceView) bool {
 		took := time.Duration(t.end - t.start)
 		if least > 0 && took < least || most > 0 && took > most {

@@ -66,6 +66,8 @@ func TestEnginesFindTheSame(t *testing.T) {
 		`service("Amselfeld") AND user = "ida"`,
 		`name = "fernweh" OR annotation[server.address] = "S3"`,
 		`edge("quitte", "S3")`,
+		`http.status >= 400 AND http.status < 600`,
+		`duration >= 2 OR responsetime > 0.3`,
 	} {
 		for _, clock := range []tracestore.Clock{tracestore.ClockStart, tracestore.ClockChanged, tracestore.ClockEnd} {
 			ask := window

@@ -51,6 +51,7 @@ const (
 	termARN
 	termAccount
 	termMark
+	termAtLeast
 )
 
 func term(kind byte, parts ...string) Term {
@@ -110,6 +111,61 @@ func TermARN(s string) Term      { return term(termARN, s) }
 // TermStatus is had by rows whose root answered with that status.
 func TermStatus(status int) Term {
 	return term(termStatus, string([]byte{byte(status), byte(status >> 8), byte(status >> 16), byte(status >> 24)}))
+}
+
+// Quantity is a number that a row may have, of which terms tell how large it is at least.
+type Quantity byte
+
+// Quantities of a row: the status of the root's answer, and times in seconds.
+const (
+	QuantityStatus Quantity = iota
+	QuantityResponseTime
+	QuantityDuration
+)
+
+// step is a bound of a quantity, and the term of rows that reach it.
+type step struct {
+	bound float64
+	term  Term
+}
+
+// steps are the bounds of each quantity, ascending. What is usual lies below the first, so
+// that most rows have none of these terms.
+var steps = func() (all [QuantityDuration + 1][]step) {
+	add := func(q Quantity, bound float64) {
+		all[q] = append(all[q], step{bound, term(termAtLeast, string([]byte{byte(q), byte(len(all[q]))}))})
+	}
+	for _, status := range []float64{300, 400, 500, 600} {
+		add(QuantityStatus, status)
+	}
+	for bound := 0.25; bound <= 1<<17; bound *= 2 { // a day and a half
+		add(QuantityResponseTime, bound)
+		add(QuantityDuration, bound)
+	}
+	return all
+}()
+
+// TermAtLeast returns a term that is had by all rows that have the quantity and in which it
+// is bound or more, and by few others. There is none for a small bound.
+func TermAtLeast(q Quantity, bound float64) (Term, bool) {
+	list := steps[q]
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].bound <= bound {
+			return list[i].term, true
+		}
+	}
+	return 0, false
+}
+
+// appendAtLeast appends the terms of a quantity.
+func appendAtLeast(dst []Term, q Quantity, have float64) []Term {
+	for _, s := range steps[q] {
+		if s.bound > have {
+			break
+		}
+		dst = append(dst, s.term)
+	}
+	return dst
 }
 
 // Mark is something that a row has or has not.
@@ -252,6 +308,13 @@ func (r *Row) appendTerms(dst []Term, dictionary *Dictionary) []Term {
 	one(r.ClientIP, TermClientIP)
 	if r.Status != 0 {
 		dst = append(dst, TermStatus(r.Status))
+		dst = appendAtLeast(dst, QuantityStatus, float64(r.Status))
+	}
+	if r.HasResponseTime {
+		dst = appendAtLeast(dst, QuantityResponseTime, r.ResponseTime)
+	}
+	if r.HasDuration {
+		dst = appendAtLeast(dst, QuantityDuration, r.Duration)
 	}
 	for _, l := range [...]struct {
 		list []string

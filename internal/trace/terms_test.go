@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -36,6 +37,19 @@ func TestTerms(t *testing.T) {
 		TermMark(MarkError), TermMark(MarkPartial), TermMark(MarkInferred), TermMark(MarkInProgress),
 		TermMark(MarkAnyError), TermMark(MarkAnyFault), TermMark(MarkAnyThrottle), TermMark(MarkFaultCause), TermMark(MarkErrorCause),
 		TermMark(MarkDocuments), TermMark(MarkFailed),
+	}
+	for _, least := range []struct {
+		q     Quantity
+		bound float64
+	}{
+		{QuantityStatus, 300}, {QuantityStatus, 404},
+		{QuantityResponseTime, 0.25}, {QuantityResponseTime, 0.5}, {QuantityResponseTime, 1}, {QuantityResponseTime, 3},
+	} {
+		term, is := TermAtLeast(least.q, least.bound)
+		if !is {
+			t.Errorf("there is no term of quantity %d for %v", least.q, least.bound)
+		}
+		want = append(want, term)
 	}
 	slices.Sort(want)
 	if len(slices.Compact(slices.Clone(want))) != len(want) {
@@ -105,6 +119,31 @@ func TestTermsOfAnyRow(t *testing.T) {
 		}
 		if t.Failed() {
 			return
+		}
+	}
+}
+
+// TestTermAtLeast holds that a row has the term of a bound whenever its quantity reaches the
+// bound, and lacks it when it is below half of that.
+func TestTermAtLeast(t *testing.T) {
+	for _, have := range []float64{-1, 0, 0.2499, 0.25, 0.3, 1, 1.999, 2, 59, 3600, 1e9, math.Inf(1)} {
+		r := Row{Duration: have, HasDuration: true, ResponseTime: have}
+		terms := r.AppendTerms(nil)
+		for _, bound := range []float64{math.Inf(-1), 0, 0.2499, 0.25, 0.26, 1, 1.5, 3, 60, 3600, 1e9, math.Inf(1)} {
+			term, is := TermAtLeast(QuantityDuration, bound)
+			if is != (bound >= 0.25) {
+				t.Errorf("a term for %v: %v", bound, is)
+			}
+			switch has := slices.Contains(terms, term); {
+			case !is:
+			case have >= bound && !has:
+				t.Errorf("a row of %v s lacks the term for %v s", have, bound)
+			case have <= bound/2 && has && bound < 1<<17:
+				t.Errorf("a row of %v s has the term for %v s", have, bound)
+			}
+			if other, is := TermAtLeast(QuantityResponseTime, bound); is && slices.Contains(terms, other) {
+				t.Errorf("a row without a response time has a term for %v s of it", bound)
+			}
 		}
 	}
 }

@@ -30,7 +30,7 @@ const FormatVersion = 1
 
 // viewVersion numbers how views are derived from documents. A folder whose
 // views were derived in another way has them made again when it is opened.
-const viewVersion = 7
+const viewVersion = 8
 
 // Config sets up a Store.
 type Config struct {
