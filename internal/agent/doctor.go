@@ -263,9 +263,14 @@ func checkDestination(ctx context.Context, c *Config, d Destination, getenv func
 		}
 		list = append(list, Check{CheckBad, subject, fmt.Sprintf("it answers %d %s: %s", a.status, code, message), remedy})
 	default:
-		list = append(list, Check{CheckGood, subject, fmt.Sprintf("it answers, in %s", time.Since(begin).Round(time.Millisecond)), ""})
+		list = append(list, answered(subject, begin))
 	}
 	return append(list, checkClock(&a, d.Name, credentials != nil)...)
+}
+
+// answered says how long a destination took that was asked at begin.
+func answered(subject string, begin time.Time) Check {
+	return Check{CheckGood, subject, fmt.Sprintf("it answers, in %s", time.Since(begin).Round(10*time.Microsecond)), ""}
 }
 
 // checkClock compares the clock with that of an answer.
@@ -309,7 +314,7 @@ func checkOTLP(ctx context.Context, d Destination, opts awsOptions, subject stri
 		}
 		list = append(list, Check{CheckBad, subject, "it answers " + out.Err.Error(), remedy})
 	default:
-		list = append(list, Check{CheckGood, subject, fmt.Sprintf("it answers, in %s", time.Since(begin).Round(time.Millisecond)), ""})
+		list = append(list, answered(subject, begin))
 	}
 	return append(list, checkClock(&a, d.Name, false)...)
 }

@@ -82,9 +82,9 @@ type DestinationStatus struct {
 	ShutSeconds float64   `json:"next_try_seconds"`
 	CallSeconds float64   `json:"call_seconds"` // average of the last calls that succeeded
 	LagSeconds  float64   `json:"lag_seconds"`  // from arrival to delivery, of the last batch, or so far of the oldest under way
-	LastSent    time.Time `json:"last_sent"`
+	LastSent    time.Time `json:"last_sent,omitzero"`
 	LastError   string    `json:"last_error,omitempty"`
-	LastErrorAt time.Time `json:"last_error_at"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
 }
 
 // Status returns the state of the agent.

@@ -100,20 +100,6 @@ refused (with --strict: or earns a warning), 2 for wrong usage.`,
 	return cmd
 }
 
-func colourFlag(cmd *cobra.Command, colour *string) {
-	cmd.Flags().StringVar(colour, "color", "auto", "colours: auto, always or never")
-}
-
-// needArgs demands at least n arguments and says which.
-func needArgs(n int, what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < n {
-			return &exitError{2, fmt.Errorf("%s; see roentgen %s --help", what, cmd.Name())}
-		}
-		return nil
-	}
-}
-
 func (f *finding) print(w io.Writer, t terminal) {
 	style, word := styleRed, "refused"
 	if f.Level == "warning" {
