@@ -120,6 +120,33 @@ test('every view shows the trace, with one selection', async () => {
   await page.context().close()
 })
 
+test('each of several equal calls is chosen, and found, in the flame graph', async () => {
+  const { Segments } = await (await fetch(`${server.url}/api/traces/${shop}`)).json()
+  const calls = Segments.find((s) => s.Id === ids.payments).Document.subsegments
+  const page = await openPage(server.url, `/trace/${shop}?entry=${calls[7].id}&view=flame`)
+  await page.getByText(/cards@db · .* · 12 calls/).waitFor()
+  // What leaves rows out has nothing to leave out here, and says so.
+  assert.ok(await page.getByRole('button', { name: 'Critical path', exact: true }).isDisabled())
+  await page.keyboard.press('k') // what called it
+  await page.getByText(/payments · payments · 1 call /).waitFor()
+  await until('the address', () => page.url().includes(`entry=${ids.payments}`))
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
+test('the list is taken along as CSV, as it is sorted', async () => {
+  const page = await openPage(server.url, `/trace/${shop}?view=list&sort=-duration&piles=1`)
+  await page.getByRole('row', { name: /cards@db/ }).waitFor()
+  await page.getByRole('button', { name: 'Copy the list as CSV' }).click()
+  await page.getByText('5 rows copied').waitFor()
+  const rows = (await page.evaluate(() => navigator.clipboard.readText())).trim().split('\r\n')
+  assert.equal(rows[0], 'entry,what,service,type,level,calls,start_seconds,seconds,own_seconds,outcome,id,trace_id')
+  assert.match(rows[1], new RegExp(`^shop,POST /orders · 502,shop,AWS::EC2::Instance,1,1,0,1,[\\d.]+,fault,${ids.root},${shop}$`))
+  assert.ok(rows.some((r) => /^cards@db,.*,3,12,|^cards@db,.*,4,12,/.test(r)), rows.join('\n')) // a closed pile is one row
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
 test('work in progress grows, and is done when it is done', async () => {
   const id = newID()
   const root = segmentID()

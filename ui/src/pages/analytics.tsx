@@ -4,7 +4,6 @@
 import { effect, useSignal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { Asker } from '../lib/ask'
-import { csv } from '../lib/csv'
 import { contrast, durations, type Contrast } from '../lib/contrast'
 import { and } from '../lib/expression'
 import { seconds } from '../lib/histogram'
@@ -15,8 +14,9 @@ import { EARLIER, earlier, parseRange, readWindow, type Window } from '../lib/wi
 import { FilterBar } from '../ui/filterbar'
 import { ChartTable } from '../ui/charttable'
 import { Copy, Down, Minus, Plus } from '../ui/icons'
-import { copy, Popover, prepare, Problem, themeVersion, token, useSize, utc } from '../ui/parts'
+import { Popover, prepare, Problem, themeVersion, token, useSize, utc } from '../ui/parts'
 import { RangePicker, Times } from '../ui/range'
+import { copyCSV } from '../ui/takecsv'
 
 /** Traces of each set that are looked at. */
 const MOST = 5000
@@ -124,7 +124,7 @@ export function AnalyticsPage() {
         <div class="row">
           <h2 class="grow">{before ? 'What changed' : 'What tells them apart'}</h2>
           {list.length > 0 && !same && (
-            <button class="button" onClick={() => void copy(csv(['attribute', 'value', 'traces_a', 'share_a', 'traces_b', 'share_b', 'condition'], list.map((c) => [c.title, c.text, c.countA, c.shareA, c.countB, c.shareB, c.condition])), `${many(list.length, 'row')} copied`)}>
+            <button class="button" onClick={() => copyCSV({ head: ['attribute', 'value', 'traces_a', 'share_a', 'traces_b', 'share_b', 'condition'], rows: list.map((c) => [c.title, c.text, c.countA, c.shareA, c.countB, c.shareB, c.condition]) })}>
               <Copy /> Copy as CSV
             </button>
           )}
