@@ -184,7 +184,7 @@ func (f *Forwarder) Forward(ctx context.Context, via string, records []tracestor
 			if len(buf)-begin > spool.MaxRecord {
 				buf = buf[:begin]
 				f.tooLarge.Add(1)
-				f.letters.add([]letter{{Time: time.Now(), Code: "TooLarge", Message: fmt.Sprintf("more than %d bytes are not passed on", spool.MaxRecord), Document: string(records[n-1].Data[:min(len(records[n-1].Data), letterBytes)])}})
+				f.letters.add([]Letter{{Time: time.Now(), Code: codeTooLarge, Message: fmt.Sprintf("more than %d bytes are not passed on", spool.MaxRecord), Document: string(records[n-1].Data[:min(len(records[n-1].Data), letterBytes)])}})
 				continue
 			}
 			ends = append(ends, len(buf))
