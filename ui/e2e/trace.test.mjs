@@ -147,6 +147,28 @@ test('the list is taken along as CSV, as it is sorted', async () => {
   await page.context().close()
 })
 
+test('the same exception elsewhere is counted, and found, of errors as of faults', async () => {
+  const failing = (flag, type, message) => ({ trace_id: newID(), id: segmentID(), name: 'orders', start_time: now, end_time: now + 1, [flag]: true, http: { request: { method: 'GET', url: 'https://a.example/o' }, response: { status: flag === 'fault' ? 500 : 409 } }, cause: { exceptions: [{ id: segmentID(), type, message }] } })
+  const [declined, other, again, broken] = [failing('error', 'Declined', 'card 1 expired'), failing('error', 'Declined', 'card 2 expired'), failing('error', 'Declined', 'card 2 expired'), failing('fault', 'Broken', 'no "quotes" left')]
+  // An exception below one that went on without a failure is at the root of none.
+  const inner = segmentID()
+  const handled = { ...failing('error', 'x', 'y'), error: false, cause: undefined, http: undefined, subsegments: [{ id: inner, name: 'retry', start_time: now, end_time: now + 0.5, cause: { exceptions: [{ id: segmentID(), type: 'Retried', message: 'again' }] } }] }
+  assert.deepEqual((await server.put(declined, other, again, broken, handled)).UnprocessedTraceSegments, [])
+  const page = await openPage(server.url, `/trace/${other.trace_id}?entry=${other.id}`)
+  await page.getByRole('link', { name: '3 traces of this type' }).waitFor()
+  await page.getByRole('link', { name: '2 traces with this message' }).click()
+  await page.getByText(/^2 traces/).first().waitFor()
+  await page.goto(`${server.url}/trace/${broken.trace_id}?entry=${broken.id}`)
+  await page.getByRole('link', { name: '1 trace with this message' }).waitFor()
+  await page.getByRole('link', { name: '1 trace of this type' }).click()
+  await page.getByText(/^1 trace/).first().waitFor()
+  await page.goto(`${server.url}/trace/${handled.trace_id}?entry=${inner}`)
+  await page.getByText('It is not at the root of a failure').waitFor()
+  assert.deepEqual(await audit(page), [])
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
 test('work in progress grows, and is done when it is done', async () => {
   const id = newID()
   const root = segmentID()

@@ -38,6 +38,7 @@ export function DeadLettersPage() {
   const allowed = can('admin')
   const passedOn = param('of').value === 'forward'
   const passes = useSignal(false)
+  const again = useSignal(0)
   useEffect(() => {
     document.title = 'Dead letters · Roentgen'
     if (!allowed) return
@@ -52,7 +53,7 @@ export function DeadLettersPage() {
     <div class="page" data-scroll>
       <div class="page-inner">
         <div class="row" style={{ flexWrap: 'wrap' }}>
-          <div class="grow">
+          <div style={{ flex: '1 1 320px' }}>
             <h1>Dead letters</h1>
             <p class="muted">{kind.words}</p>
           </div>
@@ -66,14 +67,20 @@ export function DeadLettersPage() {
               </button>
             </div>
           )}
+          {allowed && (
+            <button class="button" onClick={() => again.value++}>
+              Refresh
+            </button>
+          )}
         </div>
-        {allowed ? <Letters key={kind.path} path={kind.path} none={kind.none} /> : <NotAllowed what="Documents that were refused may hold anything, so looking at them takes" />}
+        {allowed ? <Letters key={kind.path} again={again.value} path={kind.path} none={kind.none} /> : <NotAllowed what="Documents that were refused may hold anything, so looking at them takes" />}
       </div>
     </div>
   )
 }
 
-function Letters({ path, none }: { path: string; none: string }) {
+/** It begins anew whenever `again` changes. */
+function Letters({ path, none, again }: { path: string; none: string; again: number }) {
   const list = useSignal<DeadLetter[] | null>(null)
   const next = useSignal<Answer['Next']>(null)
   const error = useSignal<Error | null>(null)
@@ -86,15 +93,9 @@ function Letters({ path, none }: { path: string; none: string }) {
       },
       (e: Error) => (error.value = e),
     )
-  useEffect(() => void load(), [])
+  useEffect(() => void load(), [again])
   return (
     <>
-      <div class="row">
-        <span class="grow" />
-        <button class="button" onClick={() => load()}>
-          Refresh
-        </button>
-      </div>
       {error.value && <Problem error={error.value} retry={() => load()} />}
       {list.value?.length === 0 && (
         <div class="empty">
