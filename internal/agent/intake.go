@@ -213,5 +213,5 @@ func (in *intake) malformed(peer string, data []byte, reason string) {
 		in.letters.dropped.Add(1)
 		return
 	}
-	in.letters.add([]letter{{Time: now, Peer: peer, Code: ingest.CodeMalformed, Message: reason, Document: string(data[:min(len(data), 4<<10)])}})
+	in.letters.add([]Letter{{Time: now, Peer: peer, Code: ingest.CodeMalformed, Message: reason, Document: string(data[:min(len(data), 4<<10)])}})
 }

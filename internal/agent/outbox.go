@@ -145,7 +145,7 @@ func (o *outbox) keep(ctx context.Context, via string, records []tagged) error {
 				buf = buf[:begin]
 				o.tooLarge.Add(1)
 				data := records[n-1].data
-				o.letters.add([]letter{{Time: time.Now(), Code: "TooLarge", Message: fmt.Sprintf("more than %d bytes are not passed on", spool.MaxRecord), Document: string(data[:min(len(data), letterBytes)])}})
+				o.letters.add([]Letter{{Time: time.Now(), Code: codeTooLarge, Message: fmt.Sprintf("more than %d bytes are not passed on", spool.MaxRecord), Document: string(data[:min(len(data), letterBytes)])}})
 				continue
 			}
 			ends = append(ends, len(buf))

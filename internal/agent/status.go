@@ -165,7 +165,7 @@ func (a *Agent) pages() http.Handler {
 			return
 		}
 		if list == nil {
-			list = []letter{}
+			list = []Letter{}
 		}
 		writeJSON(w, list)
 	})
@@ -182,7 +182,7 @@ func (a *Agent) pages() http.Handler {
 		slices.Reverse(letters)
 		_ = statusPage.Execute(w, struct {
 			Status
-			Letters []letter
+			Letters []Letter
 		}{a.Status(), letters}) // the client may be gone
 	})
 	return mux

@@ -259,3 +259,47 @@ func TestForwardAway(t *testing.T) {
 		}
 	}
 }
+
+// TestForwardUndelivered has a destination that refuses one of three documents: it is
+// listed with the reason, after a restart too.
+func TestForwardUndelivered(t *testing.T) {
+	last := start(t, nil, func(c *config.Config) { c.MaxDocument = 1000 })
+	change := forwardTo(t, "home="+last.URL())
+	first := start(t, nil, change)
+	large := strings.Replace(document(2), "{", `{"metadata":{"a":"`+strings.Repeat("x", 2000)+`"},`, 1)
+	if status, body, _ := do(t, "POST", first.URL()+"/TraceSegments", putBody(document(1), large, document(3))); status != 200 || strings.Contains(body, "ErrorCode") {
+		t.Fatalf("%d %s", status, body)
+	}
+	if st := passedOn(t, first); st.Destinations[0].Refused != 1 || st.DeadLetters != 1 {
+		t.Errorf("%+v", st)
+	}
+	if err := first.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	// What was refused is still there when nothing is passed on any more.
+	first = start(t, nil, func(c *config.Config) { change(c); c.Forward = nil })
+	status, body, _ := do(t, "GET", first.URL()+"/api/forward/dead-letters", "")
+	var page struct {
+		DeadLetters []struct {
+			Code, Destination, Document, Message, Remedy string
+			Size                                         int
+			Time                                         float64
+		}
+		Next *string
+	}
+	if err := json.Unmarshal([]byte(body), &page); status != 200 || err != nil || len(page.DeadLetters) != 1 || page.Next != nil {
+		t.Fatalf("%d %s", status, body)
+	}
+	l := page.DeadLetters[0]
+	if l.Destination != "home" || l.Document != large || l.Size != len(large) || l.Code == "" || l.Message == "" || l.Remedy == "" || time.Since(time.UnixMilli(int64(l.Time*1e3))).Abs() > time.Minute {
+		t.Errorf("%+v", l)
+	}
+	for query, want := range map[string]int{"?limit=1": 200, "?before=nonsense": 400, "?limit=0": 400, "?after=1": 400} {
+		if status, body, _ := do(t, "GET", first.URL()+"/api/forward/dead-letters"+query, ""); status != want {
+			t.Errorf("%s: %d %s", query, status, body)
+		}
+	}
+	if _, body, _ := do(t, "GET", last.URL()+"/api/forward/dead-letters", ""); body != `{"DeadLetters":[],"Next":null}` {
+		t.Errorf("a server that passes nothing on: %s", body)
+	}
+}
