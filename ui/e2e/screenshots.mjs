@@ -99,7 +99,10 @@ try {
     for (let k = 0; k < 20; k++) await page.keyboard.press(']')
   }
   const press = (...list) => async (page) => {
-    for (const key of list) await page.keyboard.press(key)
+    for (const key of list) {
+      await page.keyboard.press(key)
+      await page.waitForTimeout(120)
+    }
   }
   const click = (name, more) => async (page) => {
     await page.getByRole('button', { name }).first().click()
@@ -108,7 +111,7 @@ try {
   /** Chooses an entry of a trace by what is found, and one of its tabs. */
   const entry = (text, tab) => async (page) => {
     await page.locator('#find').fill(text)
-    await page.getByText(/^(–|\d+) \/ \d/).waitFor()
+    await page.locator('.find span', { hasText: '/' }).waitFor()
     await page.locator('#find').press('Enter')
     const wanted = page.getByRole('tab', { name: tab })
     await wanted.waitFor()
@@ -285,7 +288,7 @@ try {
   const take = async (name, server, path, act, size) => {
     const [width, height] = SIZES[size]
     const page = await openPage(server.url, path, { colorScheme: 'dark', viewport: { width, height } })
-    page.setDefaultTimeout(8000)
+    page.setDefaultTimeout(15_000)
     await page.waitForTimeout(1800)
     try {
       await act?.(page)

@@ -10,7 +10,7 @@ import { w3cID } from '../../lib/ids'
 import { change, contextParams, go, href, param, place, url } from '../../lib/place'
 import { repetitions } from '../../lib/siblings'
 import { mainRoot, otherClock, type Columns, type Entity } from '../../lib/trace'
-import { Back, Basket, Chain, Copy, Download, More, Search, Warning } from '../../ui/icons'
+import { Back, Basket, Chain, Columns as ColumnsIcon, Copy, Download, More, Search, Warning } from '../../ui/icons'
 import { toggleBasket } from '../../ui/basket'
 import { Json } from '../../ui/json'
 import { copy, Popover, Problem, Status, Swatch, utc } from '../../ui/parts'
@@ -79,12 +79,14 @@ function Loaded({ trace }: { trace: TraceState }) {
             <p>
               <code>{trace.id}</code> is not stored here. It has not arrived yet, was not sampled, or was older than the retention keeps.
             </p>
-            <button class="button" onClick={trace.load}>
-              Look again
-            </button>{' '}
-            <a class="button" href={href('traces', contextParams(place.value.params))}>
-              All traces
-            </a>
+            <div class="row">
+              <button class="button" onClick={trace.load}>
+                Look again
+              </button>
+              <a class="button" href={href('traces', contextParams(place.value.params))}>
+                All traces
+              </a>
+            </div>
           </div>
         ) : (
           <div style={{ padding: '20px' }}>
@@ -195,7 +197,7 @@ function Head({ trace, c }: { trace: TraceState; c: Columns }) {
           <dd>{t.time}</dd>
         </div>
         <div>
-          <dt>Segments</dt>
+          <dt title="Segments, and entries in all: their subsegments, too">Segments</dt>
           <dd>
             {exact(c.counts.segments)}
             <span class="faint"> / {exact(c.n - c.counts.inferred)}</span>
@@ -267,7 +269,7 @@ function TraceMenu({ trace, c, close }: { trace: TraceState; c: Columns; close: 
         <span class="hint">x</span>
       </button>
       <a class="menu-item" role="menuitem" href={href('compare', { a: trace.id })} onClick={close}>
-        Compare with another trace…
+        <ColumnsIcon /> Compare with another trace…
       </a>
     </>
   )
