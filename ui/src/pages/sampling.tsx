@@ -145,7 +145,7 @@ export function SamplingPage() {
         {!can('admin') && <NotAllowed what="Changing rules takes" />}
         {error.value && <Problem error={error.value} retry={load} />}
         <div class="card compare-table" role="region" aria-label="Sampling rules" tabIndex={0}>
-          <table class="stack">
+          <table class="paragraphs">
             <thead>
               <tr>
                 <th class="right">Priority</th>
@@ -172,7 +172,7 @@ export function SamplingPage() {
                     <td class="line">
                       <bdi>{matches(r)}</bdi>
                     </td>
-                    <td class="line">{keeps(r)}</td>
+                    <td class="line keeps">{keeps(r)}</td>
                     {kept.value && (
                       <td class="right">
                         {k && k.Traces > 0 ? (

@@ -58,7 +58,7 @@ export function Problem({ error, retry }: { error: Error; retry?: () => void }) 
     <div class="notice bad" role="alert">
       <Fault />
       <div class="grow">
-        <div>{error.message}</div>
+        <div>{error.message.replace(/^[a-z]/, (c) => c.toUpperCase())}</div>
         {gone && <div class="muted">Is it running?{retry && ' The page goes on by itself when it is back.'}</div>}
       </div>
       {retry && (

@@ -660,6 +660,9 @@ const TABLE_COLUMNS = [
   ['failed', 'Failed'],
 ] as const
 
+/** Before the name of a service stands for those who call it from outside. */
+const CLIENTS = 'Clients of '
+
 /** Columns that a slim screen has no room for. */
 const SLIM_LEAVES: ReadonlySet<string> = new Set(['type', 'rate', 'p99'])
 
@@ -682,7 +685,7 @@ function MapTable({ nodes, edges, seconds: window_, pick, fits }: { nodes: reado
   const by = sort.replace(/^-/, '')
   const down = sort.startsWith('-') ? -1 : 1
   const value = (r: (typeof rows)[number]): string | number =>
-    by === 'name' ? r.n.name.toLowerCase() : by === 'type' ? r.n.type : by === 'failed' ? failing(r.n.statistics) : by === 'p50' ? (r.p50 ?? -1) : by === 'p95' ? (r.p95 ?? -1) : by === 'p99' ? (r.p99 ?? -1) : r.n.statistics.total
+    by === 'name' ? (r.n.kind === 'client' ? CLIENTS : '').concat(r.n.name).toLowerCase() : by === 'type' ? r.n.type : by === 'failed' ? failing(r.n.statistics) : by === 'p50' ? (r.p50 ?? -1) : by === 'p95' ? (r.p95 ?? -1) : by === 'p99' ? (r.p99 ?? -1) : r.n.statistics.total
   const list = rows
     .filter((r) => !fits || fits(r.n))
     .sort((a, b) => {
@@ -719,7 +722,7 @@ function MapTable({ nodes, edges, seconds: window_, pick, fits }: { nodes: reado
             <tr key={n.key}>
               <td class="cell-name">
                 <button class="link" title={n.name} onClick={() => pick(n.key)}>
-                  {n.kind === 'client' && 'Clients of '}
+                  {n.kind === 'client' && CLIENTS}
                   <bdi>{shortName(n.name)}</bdi>
                 </button>
               </td>

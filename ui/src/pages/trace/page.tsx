@@ -71,6 +71,7 @@ function Loaded({ trace }: { trace: TraceState }) {
   }, [c])
   if (error && !c) {
     const gone = error instanceof AnswerError && error.status === 404
+    const none = error instanceof AnswerError && error.status === 400
     return (
       <div class="trace">
         {gone ? (
@@ -83,6 +84,16 @@ function Loaded({ trace }: { trace: TraceState }) {
               <button class="button" onClick={trace.load}>
                 Look again
               </button>
+              <a class="button" href={href('traces', contextParams(place.value.params))}>
+                All traces
+              </a>
+            </div>
+          </div>
+        ) : none ? (
+          <div class="empty" role="alert">
+            <h2>That is no trace id</h2>
+            <p>{error.message}</p>
+            <div class="row">
               <a class="button" href={href('traces', contextParams(place.value.params))}>
                 All traces
               </a>
