@@ -58,7 +58,7 @@ e2e)
 	;;
 screenshots)
 	packages
-	(cd ui && node e2e/screenshots.mjs "$root/.build/screenshots")
+	(cd ui && node e2e/screenshots.mjs "$root/.build/screenshots" "${@:2}")
 	;;
 *)
 	echo "usage: scripts/ui.sh build|check|e2e|screenshots" >&2

@@ -167,6 +167,7 @@ export function App() {
 
 function Frame() {
   const path = place.value.path
+  void themeVersion.value
   useEffect(() => {
     document.querySelector('main')?.scrollTo(0, 0)
   }, [path])

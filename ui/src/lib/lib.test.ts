@@ -11,7 +11,7 @@ import { findTraceID, w3cID } from './ids'
 import { parseHelp, parseMetrics } from './metrics'
 import { prettySQL } from './sql'
 import { compact, facets, heat, heatCells, ROW, type TraceRow } from './summary'
-import { clockStep, niceStep, parseRange, readWindow, windowText, zoomOut } from './window'
+import { clockStep, niceStep, parseRange, readWindow, timeStep, windowText, zoomOut } from './window'
 
 test('durations keep three digits that count', () => {
   const cases: [number | null, string][] = [
@@ -55,6 +55,7 @@ describe('windows', () => {
   })
   test('have round marks', () => {
     expect([niceStep(1, 10), niceStep(0.7, 5), niceStep(93, 9)]).toEqual([0.1, 0.2, 20])
+    expect([timeStep(0.7, 5), timeStep(93, 9), timeStep(663, 8), timeStep(5 * 3600, 8)]).toEqual([0.2, 20, 120, 3600])
     expect([clockStep(900, 8), clockStep(3600, 8), clockStep(86_400 * 7, 7)]).toEqual([120, 600, 86_400])
   })
 })

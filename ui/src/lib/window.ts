@@ -65,6 +65,11 @@ export function niceStep(span: number, wanted: number): number {
   return (unit <= 1 ? 1 : unit <= 2 ? 2 : unit <= 5 ? 5 : 10) * power
 }
 
+/** Round lengths of time: tens up to a minute, then what a clock has. */
+export function timeStep(span: number, wanted: number): number {
+  return span / Math.max(1, wanted) > 20 ? clockStep(span, wanted) : niceStep(span, wanted)
+}
+
 const CLOCK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800]
 
 /** Distances between marks on a clock, where tens are not round. */

@@ -151,7 +151,7 @@ export function AnalyticsPage() {
             <p class="muted">Drag over the traces of A to compare those with its others.</p>
           </div>
         )}
-        <Durations
+        {(setA.rows.length > 0 || setB.rows.length > 0 || setA.loading || setB.loading) && <Durations
           a={setA.rows}
           b={setB.rows}
           onBrush={(low, high) => {
@@ -159,7 +159,7 @@ export function AnalyticsPage() {
             const inside = within(low, high)
             change({ a: and(a, inside), b: and(a, `!(${inside})`), with: null, bfrom: null, bto: null, box: null })
           }}
-        />
+        />}
         <div class="row">
           <h2 class="grow">{before && !box ? 'What changed' : 'What tells them apart'}</h2>
           {list.length > 0 && !same && (
@@ -172,7 +172,7 @@ export function AnalyticsPage() {
           <div class="empty">
             <h2>Choose two sets</h2>
             <p>Both are the same now. Drag over the picture above, or take some that often tell:</p>
-            <div class="row" style={{ justifyContent: 'center', flexWrap: 'wrap' }}>
+            <div class="row">
               <button class="button" onClick={() => change({ a: 'fault', b: '!fault' })}>
                 Faults and the rest
               </button>
@@ -185,7 +185,13 @@ export function AnalyticsPage() {
             </div>
           </div>
         ) : list.length === 0 && (setA.error || setB.error) ? null : list.length === 0 && !setA.loading && !setB.loading ? (
-          <p class="muted">{setA.rows.length === 0 || setB.rows.length === 0 ? `${setA.rows.length === 0 ? 'A' : 'B'} has no traces: there is nothing to compare with.` : 'Nothing but what chance does, too.'}</p>
+          <p class="muted">{setA.rows.length + setB.rows.length === 0 ? 'Neither A nor B has traces in this window.' : setA.rows.length === 0 || setB.rows.length === 0 ? `${setA.rows.length === 0 ? 'A' : 'B'} has no traces: there is nothing to compare with.` : 'Nothing but what chance does, too.'}</p>
+        ) : list.length === 0 ? (
+          <div class="column" style={{ gap: '12px' }} role="status" aria-label="The sets are read">
+            {[88, 70, 76, 52].map((w) => (
+              <div key={w} class="skeleton" style={{ width: `${w}%`, height: '16px' }} />
+            ))}
+          </div>
         ) : (
           <div class="card compare-table" role="region" aria-label="Attributes by how much they differ" tabIndex={0}>
             <table>
@@ -243,7 +249,7 @@ function Earlier({ w, other }: { w: Window; other: { from: number; to: number } 
 function EarlierChoices({ w, other, close }: { w: Window; other: { from: number; to: number }; close: () => void }) {
   const how = place.value.params.get('with')
   return (
-    <div style={{ width: '270px' }}>
+    <div style={{ width: '292px' }}>
       {EARLIER.map(([key, text]) => (
         <button key={key} class="menu-item" role="menuitemradio" aria-checked={how === key} onClick={() => {
           change({ with: key, bfrom: null, bto: null })

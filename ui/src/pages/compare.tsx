@@ -39,22 +39,35 @@ function CompareTwo() {
     <div class="page" data-scroll>
       <div class="page-inner" style={{ maxWidth: '1200px' }}>
         <h1>Compare two traces</h1>
-        <div class="row" style={{ alignItems: 'stretch', flexWrap: 'wrap' }}>
+        <div class="row compare-sides">
           <Side name="a" label="A" state={a} />
-          <button class="button" style={{ alignSelf: 'center' }} onClick={() => change({ a: param('b').peek(), b: param('a').peek() })} aria-label="Swap them">
+          <button class="button" onClick={() => change({ a: param('b').peek(), b: param('a').peek() })} aria-label="Swap them">
             ⇄
           </button>
           <Side name="b" label="B" state={b} />
         </div>
+        {!(a.columns && b.columns) && !a.error && !b.error && !(param('a').value && param('b').value) && (
+          <div class="empty">
+            <h2>Two traces are needed</h2>
+            <p>
+              Paste their ids above. Or choose them in the list: <kbd>x</kbd> puts a trace into the basket, <kbd>g</kbd> <kbd>c</kbd> compares what is in it.
+            </p>
+            <div class="row">
+              <a class="button" href={href('traces')}>
+                To the traces
+              </a>
+            </div>
+          </div>
+        )}
         {a.columns && b.columns && (
           <>
-            <div class="row">
+            <div class="row compare-verdict">
               <p class="grow">{verdict(a.columns, b.columns, rows)}</p>
               <button class="button" aria-pressed={only} onClick={() => change({ only: !only }, { replace: true })}>
                 Only what differs
               </button>
             </div>
-            <div class="card compare-table" role="region" aria-label="What differs" tabIndex={0}>
+            <div class="card compare-table two" role="region" aria-label="What differs" tabIndex={0}>
               <table>
                 <thead>
                   <tr>
@@ -62,7 +75,7 @@ function CompareTwo() {
                     <th class="right">A</th>
                     <th class="right">B</th>
                     <th class="right">B − A</th>
-                    <th style={{ width: '22%' }}>
+                    <th class="wide-only" style={{ width: '22%' }}>
                       <span class="hidden-visually">Difference as a bar</span>
                     </th>
                   </tr>
@@ -71,7 +84,7 @@ function CompareTwo() {
                   {shown.slice(0, 2000).map((r) => (
                     <tr key={r.path}>
                       <td>
-                        <span style={{ paddingLeft: `${Math.min(r.depth, 20) * 14}px` }} class="row">
+                        <span style={{ paddingLeft: `calc(${Math.min(r.depth, 20)} * var(--step))` }} class="row">
                           <Swatch colour={r.colour} />
                           <bdi>{r.name}</bdi>
                           {r.countA !== r.countB && (
@@ -89,7 +102,7 @@ function CompareTwo() {
                         {r.secondsB > r.secondsA ? '+' : ''}
                         {duration(r.secondsB - r.secondsA)}
                       </td>
-                      <td>
+                      <td class="wide-only">
                         <svg width="100%" height="8" viewBox="-100 0 200 8" preserveAspectRatio="none" aria-hidden="true">
                           <rect x={Math.min(0, ((r.secondsB - r.secondsA) / most) * 100)} width={Math.abs(((r.secondsB - r.secondsA) / most) * 100)} height="8" class={r.secondsB > r.secondsA ? 'bar-fault' : 'bar-ok'} />
                         </svg>
@@ -139,7 +152,7 @@ function Side({ name, label, state }: { name: 'a' | 'b'; label: string; state: L
   const id = param(name).value
   const c = state.columns
   return (
-    <div class="card grow" style={{ padding: '12px 14px', minWidth: '260px' }}>
+    <div class="card grow compare-side">
       <div class="row">
         <span class="badge">{label}</span>
         <input class="input grow mono" aria-label={`Trace ${label}`} placeholder="Trace id" value={id} onChange={(e) => change({ [name]: findTraceID(e.currentTarget.value) ?? e.currentTarget.value.trim() })} />

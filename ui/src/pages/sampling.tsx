@@ -77,6 +77,7 @@ function matches(r: Rule): string {
 
 function keeps(r: Rule): string {
   const first = r.ReservoirSize > 0 ? `${exact(r.ReservoirSize)} a second` : ''
+  if (r.FixedRate >= 1) return 'everything'
   const rest = r.FixedRate > 0 ? `${percent(r.FixedRate)}${first ? ' of the rest' : ''}` : ''
   return [first, rest].filter(Boolean).join(', then ') || 'nothing'
 }
@@ -145,7 +146,7 @@ export function SamplingPage() {
         {!can('admin') && <NotAllowed what="Changing rules takes" />}
         {error.value && <Problem error={error.value} retry={load} />}
         <div class="card compare-table" role="region" aria-label="Sampling rules" tabIndex={0}>
-          <table>
+          <table class="paragraphs">
             <thead>
               <tr>
                 <th class="right">Priority</th>
@@ -163,16 +164,16 @@ export function SamplingPage() {
                 const k = keptOf.get(r.RuleName)
                 return (
                   <tr key={r.RuleName}>
-                    <td class="right">{r.Priority}</td>
+                    <td class="right muted">{exact(r.Priority)}</td>
                     <td>
                       <b>
                         <bdi>{r.RuleName}</bdi>
                       </b>
                     </td>
-                    <td>
+                    <td class="line">
                       <bdi>{matches(r)}</bdi>
                     </td>
-                    <td>{keeps(r)}</td>
+                    <td class="line keeps">{keeps(r)}</td>
                     {kept.value && (
                       <td class="right">
                         {k && k.Traces > 0 ? (
@@ -184,8 +185,8 @@ export function SamplingPage() {
                         )}
                       </td>
                     )}
-                    <td>
-                      <span class="row" style={{ justifyContent: 'flex-end' }}>
+                    <td class="line">
+                      <span class="row actions">
                         <button class="button plain" onClick={() => change({ edit: r.RuleName })}>
                           {can('admin') ? 'Change' : 'Details'}
                         </button>
@@ -383,7 +384,7 @@ function Editor({ rule, close, done }: { rule?: Rule; close: () => void; done: (
           <span class="muted">Name</span>
           <input class="input" value={r.value.RuleName} disabled={!!rule} maxLength={32} onInput={(e) => (r.value = { ...r.value, RuleName: e.currentTarget.value })} />
         </label>
-        <div class="row">
+        <div class="row" style={{ alignItems: 'flex-end' }}>
           {number('Priority', 'Priority: the least is tried first', '1', isDefault)}
           {number('ReservoirSize', 'Traces a second, first', '1')}
           {number('FixedRate', 'Share of the rest, 0 to 1', 'any')}

@@ -67,7 +67,7 @@ export function Problem({ error, retry }: { error: Error; retry?: () => void }) 
     <div class="notice bad" role="alert">
       <Fault />
       <div class="grow">
-        <div>{error.message}</div>
+        <div>{error.message.replace(/^[a-z]/, (c) => c.toUpperCase())}</div>
         {gone && <div class="muted">Is it running?{retry && ' The page goes on by itself when it is back.'}</div>}
       </div>
       {retry && (
@@ -145,7 +145,11 @@ export function Popover({
     }
     addEventListener('pointerdown', outside, true)
     addEventListener('resize', place)
+    // What it shows may come later, and be larger.
+    const grown = new ResizeObserver(place)
+    grown.observe(box.current!)
     return () => {
+      grown.disconnect()
       removeEventListener('pointerdown', outside, true)
       removeEventListener('resize', place)
     }
@@ -191,7 +195,8 @@ export function Dialog({ title, close, children, width = 640, bare }: { title: s
   // Before the next frame: whoever opens it by keyboard types on at once.
   useLayoutEffect(() => {
     const before = document.activeElement as HTMLElement | null
-    const first = box.current!.querySelector<HTMLElement>('[data-autofocus], input, textarea, button')
+    const find = (what: string) => box.current!.querySelector<HTMLElement>(what)
+    const first = find('[data-autofocus]') ?? find('input:enabled, textarea:enabled') ?? find('button')
     ;(first ?? box.current!).focus()
     return () => before?.focus?.()
   }, [])
@@ -250,6 +255,8 @@ export function useSize(ref: { current: HTMLElement | null }): { width: number; 
 /** Counts up when the theme changes, so that canvases are painted anew. */
 export const themeVersion = signal(0)
 matchMedia('(prefers-color-scheme: light)').addEventListener('change', () => themeVersion.value++)
+// What was painted before the letters had come is painted anew with them.
+document.fonts?.addEventListener('loadingdone', () => themeVersion.value++)
 
 const tokenCache = new Map<string, string>()
 let tokenVersion = -1

@@ -54,7 +54,7 @@ function Choices({ close, fallback }: { close: () => void; fallback: string }) {
   const problem = useSignal('')
   const current = place.value.params.has('from') ? '' : (place.value.params.get('range') ?? fallback)
   return (
-    <div style={{ width: '270px' }}>
+    <div style={{ width: '292px' }}>
       {RANGES.map(([range, text]) => (
         <button
           key={range}

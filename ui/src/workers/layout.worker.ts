@@ -3,10 +3,13 @@
 import * as dagre from '@dagrejs/dagre'
 import { LARGE, layered, type Layout, type LayoutQuestion } from '../lib/layout'
 
+/** So many times as high as it is wide is too high. */
+const TOWER = 2.5
+
 function layout(q: LayoutQuestion): Layout {
   if (q.nodes.length > LARGE) return layered(q)
   const g = new dagre.graphlib.Graph({ multigraph: false })
-  g.setGraph({ rankdir: q.direction, nodesep: q.direction === 'LR' ? 12 : 28, ranksep: q.direction === 'LR' ? 80 : 60, edgesep: 5, marginx: 24, marginy: 24, ranker: 'network-simplex' })
+  g.setGraph({ rankdir: q.direction, nodesep: q.direction === 'LR' ? 12 : 28, ranksep: q.direction === 'LR' ? 104 : 60, edgesep: 5, marginx: 24, marginy: 24, ranker: 'network-simplex' })
   g.setDefaultEdgeLabel(() => ({}))
   // The same graph has to come out the same, whatever the order of the answer.
   for (const n of [...q.nodes].sort((a, b) => (a.key < b.key ? -1 : 1))) g.setNode(n.key, { width: n.width, height: n.height })
@@ -21,6 +24,11 @@ function layout(q: LayoutQuestion): Layout {
     out.nodes[key] = { x: n.x, y: n.y }
   }
   for (const e of g.edges()) out.edges[`${e.v}>${e.w}`] = (g.edge(e) as { points: { x: number; y: number }[] }).points
+  // Many who call few make a tower that nobody can read: there layers are broken into columns.
+  if (out.height > TOWER * out.width) {
+    const broken = layered(q)
+    if (broken.height < out.height) return broken
+  }
   return out
 }
 

@@ -168,7 +168,7 @@ export function Series({ points, period }: { points: readonly SeriesPoint[]; per
             ...tz,
             cursor: { sync, points: { size: 6 } },
             legend: { show: false },
-            padding: [8, 4, 0, 0],
+            padding: [8, 14, 0, 0], // half of the last time stands beyond the end
             scales: { y: { range: (_u: unknown, _min: number, max: number) => [0, Math.max(max * 1.1, 1e-6)] as [number, number] } },
             axes: [
               { ...axis, size: 24, space: 56, values: (_u: unknown, ts: number[]) => ts.map((t) => (ts.length > 1 && ts[1]! - ts[0]! >= 86_400 ? timeParts(t, utc.peek(), 0).date.slice(5) : timeParts(t, utc.peek(), 0).time.slice(0, 5))) },

@@ -326,7 +326,7 @@ function EmptyMap({ group }: { group: string }) {
     <div class="empty">
       <h2>Nothing in this window</h2>
       <p>{group ? `No trace of the group ${group} was received in it.` : 'Nothing was received in it.'}</p>
-      <div class="row" style={{ justifyContent: 'center' }}>
+      <div class="row">
         <button class="button" onClick={() => change({ range: '1d', from: null, to: null })}>
           Look at the last day
         </button>
@@ -660,6 +660,12 @@ const TABLE_COLUMNS = [
   ['failed', 'Failed'],
 ] as const
 
+/** Before the name of a service stands for those who call it from outside. */
+const CLIENTS = 'Clients of '
+
+/** Columns that a slim screen has no room for. */
+const SLIM_LEAVES: ReadonlySet<string> = new Set(['type', 'rate', 'p99'])
+
 /** So many rows are drawn at once. */
 const TABLE_ROWS = 300
 
@@ -679,7 +685,7 @@ function MapTable({ nodes, edges, seconds: window_, pick, fits }: { nodes: reado
   const by = sort.replace(/^-/, '')
   const down = sort.startsWith('-') ? -1 : 1
   const value = (r: (typeof rows)[number]): string | number =>
-    by === 'name' ? r.n.name.toLowerCase() : by === 'type' ? r.n.type : by === 'failed' ? failing(r.n.statistics) : by === 'p50' ? (r.p50 ?? -1) : by === 'p95' ? (r.p95 ?? -1) : by === 'p99' ? (r.p99 ?? -1) : r.n.statistics.total
+    by === 'name' ? (r.n.kind === 'client' ? CLIENTS : '').concat(r.n.name).toLowerCase() : by === 'type' ? r.n.type : by === 'failed' ? failing(r.n.statistics) : by === 'p50' ? (r.p50 ?? -1) : by === 'p95' ? (r.p95 ?? -1) : by === 'p99' ? (r.p99 ?? -1) : r.n.statistics.total
   const list = rows
     .filter((r) => !fits || fits(r.n))
     .sort((a, b) => {
@@ -692,7 +698,7 @@ function MapTable({ nodes, edges, seconds: window_, pick, fits }: { nodes: reado
   return (
     <div class="map-table" data-scroll tabIndex={0} role="region" aria-label="Services as a table">
       <div class="row table-line">
-        <span class="grow muted num">{many(list.length, 'service')}</span>
+        <span class="grow muted num">{many(list.length, 'node')}</span>
         <button class="button" onClick={() => copyCSV({ head: ['name', 'type', 'account', 'calls', 'calls_per_second', 'p50_seconds', 'p95_seconds', 'p99_seconds', 'errors', 'throttles', 'faults', 'calls_to'], rows: list.map(numbers) })}>
           <Copy /> Copy as CSV
         </button>
@@ -701,14 +707,14 @@ function MapTable({ nodes, edges, seconds: window_, pick, fits }: { nodes: reado
         <thead>
           <tr>
             {TABLE_COLUMNS.map(([key, text], k) => (
-              <th key={key} class={k > 1 ? 'right' : ''} aria-sort={by === key ? (down < 0 ? 'descending' : 'ascending') : undefined}>
+              <th key={key} class={`${k > 1 ? 'right' : ''} ${SLIM_LEAVES.has(key) ? 'wide-only' : ''}`} aria-sort={by === key ? (down < 0 ? 'descending' : 'ascending') : undefined}>
                 <button class="sort" onClick={() => change({ sort: by === key ? `${down < 0 ? '' : '-'}${key}` : k > 1 ? `-${key}` : key }, { replace: true })}>
                   {text}
                   {by === key && <span aria-hidden="true">{down < 0 ? ' ↓' : ' ↑'}</span>}
                 </button>
               </th>
             ))}
-            <th>Calls to</th>
+            <th class="cell-calls wide-only">Calls to</th>
           </tr>
         </thead>
         <tbody class="num">
@@ -716,17 +722,18 @@ function MapTable({ nodes, edges, seconds: window_, pick, fits }: { nodes: reado
             <tr key={n.key}>
               <td class="cell-name">
                 <button class="link" title={n.name} onClick={() => pick(n.key)}>
+                  {n.kind === 'client' && CLIENTS}
                   <bdi>{shortName(n.name)}</bdi>
                 </button>
               </td>
-              <td class="muted">{shortType(n.type)}</td>
+              <td class="muted wide-only">{shortType(n.type)}</td>
               <td class="right">{exact(n.statistics.total)}</td>
-              <td class="right">{window_ > 0 ? rate(n.statistics.total / window_) : ''}</td>
+              <td class="right wide-only">{window_ > 0 ? rate(n.statistics.total / window_) : ''}</td>
               <td class="right">{duration(p50)}</td>
               <td class="right">{duration(p95)}</td>
-              <td class="right">{duration(p99)}</td>
+              <td class="right wide-only">{duration(p99)}</td>
               <td class={`right ${n.statistics.fault ? 'text-fault' : failing(n.statistics) ? 'text-error' : ''}`}>{percent(failing(n.statistics))}</td>
-              <td class="muted cell-calls">
+              <td class="muted cell-calls wide-only">
                 <bdi>
                   {calls.slice(0, 5).map(shortName).join(', ')}
                   {calls.length > 5 && ` and ${calls.length - 5} more`}

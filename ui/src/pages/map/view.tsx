@@ -214,7 +214,9 @@ function labelAt(from: { x: number; y: number }, to: { x: number; y: number }, p
     const a = between[between.length - 1] ?? start
     const half = (end.x - a.x) / 2
     const x = (t: number) => (1 - t) ** 3 * a.x + 3 * (1 - t) ** 2 * t * (a.x + half) + 3 * (1 - t) * t * t * (end.x - half) + t ** 3 * end.x
-    const wanted = Math.max((a.x + end.x) / 2 - half / 2, Math.min((start.x + end.x) / 2, end.x - 16 - width / 2))
+    // Where nodes are closer than it is wide it lies over both of them alike.
+    const tight = end.x - start.x < width + 24
+    const wanted = tight ? (start.x + end.x) / 2 : Math.max((a.x + end.x) / 2 - half / 2, Math.min((start.x + end.x) / 2, end.x - 16 - width / 2))
     let low = 0
     let high = 1
     for (let k = 0; k < 14; k++) {
@@ -342,7 +344,7 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
     const h = around.height + 48
     const k = Math.min(size.width > 1800 ? 1.7 : 1.15, Math.max(LEAST_ZOOM, Math.min((size.width - 20) / w, (size.height - 20) / h)))
     // A narrow screen shows a part that can be read, from the callers on.
-    const readable = size.width < 600 ? Math.max(k, 0.5) : k
+    const readable = size.width < 600 ? Math.max(k, 0.66) : k
     view.value = { k: readable, x: (readable > k ? 8 : (size.width - w * k) / 2) - (around.x - 24) * readable, y: (size.height - h * readable) / 2 - (around.y - 24) * readable }
   }
   const fitted = useRef(0)
@@ -653,6 +655,8 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
 
   const most = useMemo(() => edges.reduce((m, e) => Math.max(m, e.statistics.total), 1), [edges])
   const taken: { x: number; y: number; width: number }[] = []
+  /** Labels lie over all edges and nodes. */
+  const labels: preact.JSX.Element[] = []
   const pick = useMemo(() => (key: string) => !drag.current?.moved && onPick(key), [onPick])
   const onHover = useMemo(() => (key: string) => (hover.value = key), [])
   const close = !far.value
@@ -706,18 +710,19 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
               const width = 1 + 4 * Math.sqrt(e.statistics.total / most)
               const middle = showLabel ? labelAt(from, to, points, label.length * 6.6 + 12, taken) : { x: 0, y: 0 }
               const line = curve(from, to, points)
+              if (showLabel)
+                labels.push(
+                  <g key={e.key} class="edge" transform={`translate(${middle.x} ${middle.y})`} onClick={() => pick(e.key)} onMouseEnter={() => onHover(e.key)} onMouseLeave={() => onHover('')}>
+                    <rect class="edge-label-box" x={-label.length * 3.3 - 6} y="-9" width={label.length * 6.6 + 12} height="18" rx="9" />
+                    <text class="edge-label" text-anchor="middle" y="4">
+                      {label}
+                    </text>
+                  </g>,
+                )
               return (
                 <g key={e.key} class={`edge health-${h} ${picked ? 'picked' : ''} ${dim ? 'dim' : ''}`} onClick={() => pick(e.key)} onMouseEnter={() => onHover(e.key)} onMouseLeave={() => onHover('')}>
                   <path class="edge-hit" role="button" aria-label={`${byKey.get(e.from)?.name} calls ${byKey.get(e.to)?.name}: ${seconds > 0 ? rate(e.statistics.total / seconds) : e.statistics.total}, ${label}`} d={line} />
                   <path class="edge-line" d={line} stroke-width={width} marker-end={`url(#arrow-${picked ? 'picked' : h})`} />
-                  {showLabel && (
-                    <g transform={`translate(${middle.x} ${middle.y})`}>
-                      <rect class="edge-label-box" x={-label.length * 3.3 - 6} y="-9" width={label.length * 6.6 + 12} height="18" rx="9" />
-                      <text class="edge-label" text-anchor="middle" y="4">
-                        {label}
-                      </text>
-                    </g>
-                  )}
                 </g>
               )
             })}
@@ -729,6 +734,7 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
               const dim = (nearby && !nearby.has(n.key)) || dimmed?.(n.key)
               return <Card key={n.key} n={n} x={p.x} y={p.y} seconds={seconds} far={!close} held={pins.size > 0 && pins.has(pinName(n.key))} state={`${n.key === selected ? 'picked' : ''} ${dim ? 'dim' : ''}`} onPick={pick} onOpen={onOpen} onHover={onHover} />
             })}
+          <g>{labels}</g>
         </g>
       </svg>
       {plainShapes && hover.value && byKey.has(hover.value) && <div class="graph-tip">{describeNode(byKey.get(hover.value)!, seconds)}</div>}

@@ -7,7 +7,7 @@ import { duration, many, percent } from '../../lib/format'
 import { flame, FLAG, type FlameNode } from '../../lib/trace'
 import { useShortcuts } from '../../ui/keys'
 import { prepare, themeVersion, token, useSize } from '../../ui/parts'
-import { failureColour, round } from './waterfall'
+import { failureColour, fit, round } from './waterfall'
 import type { TraceState } from './state'
 
 const ROW = 24
@@ -68,7 +68,7 @@ export function Flame({ trace }: { trace: TraceState }) {
           g.clip()
           g.fillStyle = ink(colour)
           g.font = `560 11.5px ${sans}`
-          g.fillText(`${b.name}${b.count > 1 ? `  ×${b.count}` : ''}`.slice(0, 200), a + 7, y + ROW / 2 - 0.5)
+          g.fillText(fit(g, `${b.name}${b.count > 1 ? `  ×${b.count}` : ''}`, w - 12), a + 7, y + ROW / 2 - 0.5)
           g.restore()
         }
       }

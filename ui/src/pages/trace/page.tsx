@@ -10,7 +10,7 @@ import { w3cID } from '../../lib/ids'
 import { change, contextParams, go, href, param, place, url } from '../../lib/place'
 import { repetitions } from '../../lib/siblings'
 import { mainRoot, otherClock, type Columns, type Entity } from '../../lib/trace'
-import { Back, Basket, Chain, Copy, Download, More, Search, Warning } from '../../ui/icons'
+import { Back, Basket, Chain, Columns as ColumnsIcon, Copy, Download, More, Search, Warning } from '../../ui/icons'
 import { toggleBasket } from '../../ui/basket'
 import { Json } from '../../ui/json'
 import { copy, Popover, Problem, save, Status, Swatch, utc } from '../../ui/parts'
@@ -74,6 +74,7 @@ function Loaded({ trace }: { trace: TraceState }) {
   }, [c])
   if (error && !c) {
     const gone = error instanceof AnswerError && error.status === 404
+    const none = error instanceof AnswerError && error.status === 400
     return (
       <div class="trace">
         {gone ? (
@@ -82,12 +83,24 @@ function Loaded({ trace }: { trace: TraceState }) {
             <p>
               <code>{trace.id}</code> is not stored here. It has not arrived yet, was not sampled, or was older than the retention keeps.
             </p>
-            <button class="button" onClick={trace.load}>
-              Look again
-            </button>{' '}
-            <a class="button" href={href('traces', contextParams(place.value.params))}>
-              All traces
-            </a>
+            <div class="row">
+              <button class="button" onClick={trace.load}>
+                Look again
+              </button>
+              <a class="button" href={href('traces', contextParams(place.value.params))}>
+                All traces
+              </a>
+            </div>
+          </div>
+        ) : none ? (
+          <div class="empty" role="alert">
+            <h2>That is no trace id</h2>
+            <p>{error.message}</p>
+            <div class="row">
+              <a class="button" href={href('traces', contextParams(place.value.params))}>
+                All traces
+              </a>
+            </div>
           </div>
         ) : (
           <div style={{ padding: '20px' }}>
@@ -198,7 +211,7 @@ function Head({ trace, c }: { trace: TraceState; c: Columns }) {
           <dd>{t.time}</dd>
         </div>
         <div>
-          <dt>Segments</dt>
+          <dt title="Segments, and entries in all: their subsegments, too">Segments</dt>
           <dd>
             {exact(c.counts.segments)}
             <span class="faint"> / {exact(c.n - c.counts.inferred)}</span>
@@ -270,7 +283,7 @@ function TraceMenu({ trace, c, close }: { trace: TraceState; c: Columns; close: 
         <span class="hint">x</span>
       </button>
       <a class="menu-item" role="menuitem" href={href('compare', { a: trace.id })} onClick={close}>
-        Compare with another trace…
+        <ColumnsIcon /> Compare with another trace…
       </a>
     </>
   )

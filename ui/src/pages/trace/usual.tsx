@@ -50,7 +50,7 @@ export function Usual({ trace }: { trace: TraceState }) {
   }, [trace, c.revision, period[0]])
   const a = answer.value
   if (error.value) return <div style={{ padding: '16px' }}><Problem error={error.value} retry={() => change({ usual: period[0] }, { replace: true })} /></div>
-  if (!a) return loading.value ? <div class="progress" role="status" aria-label="The usual traces are read" /> : <Nothing period={period[0]} text="This trace has no segment that its request began with." />
+  if (!a) return loading.value ? <><div class="progress" /><p class="empty" role="status">Reading the usual traces…</p></> : <Nothing period={period[0]} text="This trace has no segment that its request began with." />
   const mine = c.duration ?? c.span
   const others = a.examined.length
   const rows = only ? a.rows.filter((r) => oddity(r, others) !== '') : a.rows

@@ -3,8 +3,8 @@
 
 import { effect, signal, useSignal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
-import { duration } from '../../lib/format'
-import { niceStep } from '../../lib/window'
+import { duration, span } from '../../lib/format'
+import { timeStep } from '../../lib/window'
 import { gaps, idle, type Gap, type Pile } from '../../lib/siblings'
 import { FLAG, segmentDepths, type Columns } from '../../lib/trace'
 import { change, param } from '../../lib/place'
@@ -15,6 +15,10 @@ import type { TraceState } from './state'
 const ROW = 26
 const RULER = 26
 const INDENT = 13
+/** On a slim screen, where names need the room more. */
+const SLIM_INDENT = 7
+/** Room that the name of a deep entry has at least. */
+const LEAST_NAME = 130
 const MINIMAP = 54
 /** Browsers clip elements somewhere above 30 million pixels; so high may the list be. */
 const TALLEST = 15_000_000
@@ -47,7 +51,7 @@ export function rowText(c: Columns, i: number, now: number, pile?: Pile | null):
   return parts.filter(Boolean).join(', ')
 }
 
-function fit(g: CanvasRenderingContext2D, text: string, width: number): string {
+export function fit(g: CanvasRenderingContext2D, text: string, width: number): string {
   if (width <= 8) return ''
   // Bidirectional controls and line breaks would spoil the row; a name stays a name.
   let t = text.length > 200 ? text.slice(0, 200) : text
@@ -77,7 +81,11 @@ export function Waterfall({ trace }: { trace: TraceState }) {
   const height = rows.length * ROW + 12
   const scale = height > TALLEST ? height / TALLEST : 1
   const viewHeight = Math.max(0, size.height - RULER)
-  const names = Math.round(size.width < 560 ? size.width * 0.42 : size.width * share.value)
+  const slim = size.width < 560
+  const names = Math.round(size.width * (slim ? 0.46 : share.value))
+  const indent = slim ? SLIM_INDENT : INDENT
+  /** How far from the left an entry of a depth stands; those that are very deep stand below each other. */
+  const leftOf = (depth: number) => 12 + Math.min(depth, Math.max(0, Math.floor((names - LEAST_NAME) / indent))) * indent
 
   const rowOf = useMemo(() => {
     const map = new Int32Array(c.n).fill(-1)
@@ -167,7 +175,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
     const line = token('--line')
 
     // Grid and ruler.
-    const step = niceStep(z1 - z0, Math.max(2, plot / 110))
+    const step = timeStep(z1 - z0, Math.max(2, plot / 110))
     g.font = `11px ${sans}`
     g.textBaseline = 'middle'
     g.fillStyle = token('--surface')
@@ -177,7 +185,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
       g.fillStyle = token('--grid')
       g.fillRect(px - 0.5, RULER, 1, size.height)
       g.fillStyle = faint
-      const label = t < step / 2 ? '0' : duration(t)
+      const label = t < step / 2 ? '0' : span(t)
       const w = g.measureText(label).width
       if (px + 4 + w < size.width) g.fillText(label, px + 4, RULER / 2 + 0.5)
       g.fillStyle = line
@@ -196,7 +204,8 @@ export function Waterfall({ trace }: { trace: TraceState }) {
         g.restore()
         const label = `nothing for ${duration(gap.to - gap.from)}`
         const w = g.measureText(label).width
-        if (w + 12 < b - a) {
+        // Not where it would cover the first figure of the ruler.
+        if (w + 34 < b - a) {
           g.fillStyle = token('--surface')
           g.fillRect((a + b - w) / 2 - 5, 3, w + 10, RULER - 8)
           g.fillStyle = muted
@@ -239,8 +248,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
       g.globalAlpha = dim ? 0.38 : 1
 
       // Names, with lines that tie children to their parents.
-      const depth = Math.min(depths[i]!, Math.floor((names - 90) / INDENT))
-      const left = 12 + depth * INDENT
+      const left = leftOf(depths[i]!)
       const pile = trace.pileOf(i)
       const folded = pile !== null && closedPile(i) !== null
       const heads = pile !== null && (folded || pile.members[0] === i)
@@ -250,8 +258,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
       g.clip()
       g.strokeStyle = line
       g.lineWidth = 1
-      for (let d = 0; d < depth; d++) {
-        const gx = 12 + d * INDENT + 5.5
+      for (let gx = 17.5; gx < left; gx += indent) {
         g.beginPath()
         g.moveTo(gx, y)
         g.lineTo(gx, y + ROW)
@@ -420,8 +427,8 @@ export function Waterfall({ trace }: { trace: TraceState }) {
           // Neither side has room: on the bar, in the colour of the page.
           if (w > lw + 10 && h >= 11) {
             const lx = Math.min(b, size.width) - lw - 6
-            g.fillStyle = colour
-            g.fillRect(lx - 3, by + 1, lw + 6, h - 2) // a gap may be hollow there
+            g.fillStyle = running ? token('--busy') : colour
+            if (!dim) g.fillRect(lx - 3, by + 1, lw + 6, h - 2) // a gap may be hollow there
             g.fillStyle = token('--bg')
             g.fillText(label, lx, y + ROW / 2 + 0.5)
           }
@@ -555,7 +562,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
     if (i < 0) return
     const box = frame.current!.getBoundingClientRect()
     const x = event.clientX - box.left
-    const left = 12 + Math.min(depths[i]!, Math.floor((names - 90) / INDENT)) * INDENT
+    const left = leftOf(depths[i]!)
     const pile = trace.pileOf(i)
     const onChevron = x >= left - 3 && x < left + 14
     if (pile && (closedPile(i) ? onChevron || (x > left + 28 && x < left + 76) : pile.members[0] === i && x > left + 28 && x < left + 76)) trace.togglePile(pile.members[0]!)

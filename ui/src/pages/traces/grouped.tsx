@@ -103,8 +103,8 @@ export function Grouped({ by, from, to, filter, only }: { by: string; from: numb
               {head('value', title, '')}
               {head('count', 'Traces')}
               {head('failed', 'Failed')}
-              {head('p50', 'Half took up to')}
-              {head('p95', '95 of 100')}
+              {head('p50', 'p50')}
+              {head('p95', 'p95')}
               <th class="grouped-series">Over time</th>
             </tr>
           </thead>

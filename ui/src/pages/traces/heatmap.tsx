@@ -180,7 +180,10 @@ export function Heatmap({ rows, counts, from, to, chosen, verb = 'traces', onBru
               return {
                 values: [new Date(x.from * 1000).toISOString(), new Date(until * 1000).toISOString(), x.low, x.high, x.count, x.failed],
                 cells: [
-                  `${begin.date} ${begin.time}`,
+                  <>
+                    <span class="wide-only">{begin.date} </span>
+                    {begin.time}
+                  </>,
                   timeParts(until, utc.value).time,
                   duration(x.low),
                   duration(x.high),

@@ -2,6 +2,7 @@
 
 import { useSignal } from '@preact/signals'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { AnswerError } from '../../lib/api'
 import { entryText, inBasket, lookAt, type Kept } from '../../lib/basket'
 import { colours } from '../../lib/colour'
 import { and, andNot } from '../../lib/expression'
@@ -14,6 +15,7 @@ import { compareBasket, toggleBasket } from '../../ui/basket'
 import { FilterBar } from '../../ui/filterbar'
 import { Basket, Close, Columns, Copy, Fault, Filter, Live, Minus, Pause, Play, Plus, Throttle, Warning } from '../../ui/icons'
 import { useShortcuts } from '../../ui/keys'
+import { slim } from '../../ui/media'
 import { copy, localStorageGet, localStorageSet, Popover, Problem, Sparkline, Status, Swatch, utc } from '../../ui/parts'
 import { RangePicker } from '../../ui/range'
 import { Virtual, type VirtualHandle } from '../../ui/virtual'
@@ -38,6 +40,16 @@ export const COLUMNS: Record<string, { title: string; cls: string; text: (r: Tra
 }
 
 const STANDARD = ['time', 'status', 'duration', 'shape', 'request', 'services']
+
+/** The least room that columns need, in pixels, on a wide screen and on a slim one, which leaves some out; others take 150. */
+const ROOM: Record<string, readonly [number, number]> = { time: [98, 0], status: [92, 76], duration: [104, 76], shape: [84, 0], request: [120, 120], services: [132, 0], response: [84, 84], id: [300, 300] }
+
+/** How wide the list has to be at least; it scrolls sideways where there is less. */
+function leastWidth(columns: readonly string[]): number {
+  const rooms = columns.map((c) => (ROOM[c] ?? [150, 150])[slim.value ? 1 : 0]).filter((w) => w > 0)
+  const [gap, padding, basket] = slim.value ? [8, 20, 26] : [14, 32, 26]
+  return rooms.reduce((sum, w) => sum + w + gap, basket + padding)
+}
 
 function columnsOf(text: string): string[] {
   const list = text ? text.split(',').filter((c) => c in COLUMNS || c.startsWith('a.')) : []
@@ -155,6 +167,8 @@ export function TracesPage() {
     [shown, live, showFacets],
   )
   const setFilter = (text: string) => change({ q: text, row: null })
+  // What is wrong with a filter is said below it.
+  const misread = q !== '' && search.error.value instanceof AnswerError && search.error.value.status === 400
   const columns = columnsOf(param('cols').value)
   const counts = search.counts.value
   const failures = useMemo(() => rows.reduce((n, r) => n + (r.flags & 7 ? 1 : 0), 0), [rows])
@@ -182,7 +196,7 @@ export function TracesPage() {
         </button>
       </div>
       {search.state.value === 'loading' && <div class="progress" role="progressbar" aria-label="Searching" />}
-      {search.error.value && (
+      {search.error.value && !misread && (
         <div style={{ padding: '10px 14px 0' }}>
           <Problem error={search.error.value} retry={search.start} />
         </div>
@@ -199,7 +213,7 @@ export function TracesPage() {
         }}
       />
       <div class="result-line">
-        <span class="num" aria-live="polite">
+        <span class="num" aria-live="polite" hidden={misread}>
           <b>{exact(counts ? counts.traces : rows.length)}</b>
           {counts ? (counts.done ? ' traces' : ' traces so far…') : search.complete.value ? ' traces' : search.state.value === 'loading' ? ' traces so far…' : ' newest traces'}
           {counts ? counts.failed > 0 && <span class="text-fault"> · {percent(counts.failed / counts.traces)} failed</span> : failures > 0 && <span class="text-fault"> · {percent(failures / rows.length)} failed</span>}
@@ -208,11 +222,11 @@ export function TracesPage() {
         </span>
         {!search.complete.value && search.state.value === 'paused' && !search.error.value && (
           <button class="button plain" onClick={search.fetchAll}>
-            Load all of the window
+            Load all{slim.value ? '' : ' of the window'}
           </button>
         )}
-        {q && <WhyButton filter={wholeFilter()} label="Why not…?" class="button plain" />}
-        {q && (
+        {q && !misread && <WhyButton filter={wholeFilter()} label="Why not…?" class="button plain" />}
+        {q && !misread && (
           <a class="button plain" title="What tells these traces from the others of the window" href={href('analytics', { ...contextParams(params), group: null, a: wholeFilter(), b: `!(${wholeFilter()})` })}>
             Against the rest
           </a>
@@ -228,7 +242,7 @@ export function TracesPage() {
           </span>
         )}
         <span class="grow" />
-        <button class="button facet-button" aria-pressed={showFacets} onClick={() => (innerWidth < 860 ? (narrowFacets.value = !narrowFacets.value) : change({ facets: showFacets ? '0' : null }, { replace: true }))}>
+        <button class="button facet-button" aria-pressed={slim.value ? narrowFacets.value : showFacets} onClick={() => (slim.value ? (narrowFacets.value = !narrowFacets.value) : change({ facets: showFacets ? '0' : null }, { replace: true }))}>
           <Filter /> Counts
         </button>
         <Popover label="Columns" body={() => <ColumnChooser columns={columns} rows={rows} />}>
@@ -243,7 +257,7 @@ export function TracesPage() {
         {by ? (
           <Grouped by={by} from={w.from} to={w.to} filter={wholeFilter()} only={(condition) => change({ q: and(q, condition), by: null, row: null })} />
         ) : (
-        <div class="table traces-table" role="table" aria-label="Traces" aria-rowcount={shown.length + 1}>
+        <div class="table traces-table" role="table" aria-label="Traces" aria-rowcount={shown.length + 1} style={{ '--least': `${leastWidth(columns)}px` }}>
           <div class="table-head" role="row" aria-rowindex={1}>
             {columns.map((c) => {
               const sortable = ['time', 'duration', 'response', 'status'].includes(c)
@@ -267,7 +281,17 @@ export function TracesPage() {
           {shown.length === 0 && search.state.value !== 'loading' && !search.error.value ? (
             <NothingFound q={q} />
           ) : shown.length === 0 ? (
-            search.error.value ? null : <div class="column" style={{ padding: '12px', gap: '12px' }}>
+            misread ? (
+              <div class="empty">
+                <h2>The filter cannot be read</h2>
+                <p>What is wrong with it is said below the bar.</p>
+                <div class="row">
+                  <button class="button" onClick={() => change({ q: null })}>
+                    Without the filter
+                  </button>
+                </div>
+              </div>
+            ) : search.error.value ? null : <div class="column" style={{ padding: '12px', gap: '12px' }}>
               {Array.from({ length: 8 }, (_, i) => (
                 <div key={i} class="skeleton" style={{ height: '14px', width: `${90 - i * 6}%` }} />
               ))}
@@ -290,7 +314,7 @@ function NothingFound({ q }: { q: string }) {
     <div class="empty">
       <h2>No traces</h2>
       <p>{q ? 'Nothing in this window matches the filter.' : 'Nothing was received in this window.'}</p>
-      <div class="row" style={{ justifyContent: 'center', flexWrap: 'wrap' }}>
+      <div class="row">
         {q && (
           <button class="button" onClick={() => change({ q: null })}>
             Without the filter

@@ -41,6 +41,8 @@ export function createSearch() {
   const counts = signal<Counts | null>(null)
   let counting: AbortController | null = null
   let token: string | null = null
+  /** The window that pages are asked of: that of the list moves on while traces are followed. */
+  let asked = window_.peek()
   let run = 0
   let loading = false
   let source: { close: () => void } | null = null
@@ -48,8 +50,7 @@ export function createSearch() {
   let frame = 0
 
   async function page(mine: number, limit: number) {
-    const w = window_.peek()
-    const q: Record<string, string | number> = { filter: wholeFilter(), start: w.from.toFixed(3), end: w.to.toFixed(3), limit, shape: 'true' }
+    const q: Record<string, string | number> = { filter: wholeFilter(), start: asked.from.toFixed(3), end: asked.to.toFixed(3), limit, shape: 'true' }
     if (token) q.token = token
     const answer = await worker.ask<{ rows: TraceRow[]; next: string | null }>({ url: url(`api/traces?${new URLSearchParams(Object.entries(q).map(([k, v]) => [k, String(v)]))}`) })
     if (mine !== run) return false
@@ -108,7 +109,7 @@ export function createSearch() {
     loading = false
     token = null
     batch(() => {
-      window_.value = readWindow(place.peek().params, Date.now() / 1000)
+      window_.value = asked = readWindow(place.peek().params, Date.now() / 1000)
       error.value = null
       rows.value = []
       waiting.value = []
