@@ -29,6 +29,7 @@ type delivery struct {
 	letters *letters
 	logger  *slog.Logger
 	figures *figures
+	loops   *loops
 	pressed func() bool // whether arriving documents need the processor more
 
 	ctx    context.Context
@@ -134,7 +135,7 @@ func (d *delivery) run() {
 			b.Free()
 			return
 		}
-		load := parcels(b)
+		load, marks := parcels(b, d.loops.id)
 		c := d.enlist(b, load)
 		var begun time.Time
 		if len(c.after) == 0 {
@@ -150,6 +151,7 @@ func (d *delivery) run() {
 					return
 				}
 			}
+			d.loops.sent.add(marks) // they may come back before the answer does
 			if !d.deliver(load, begun) {
 				return
 			}

@@ -58,7 +58,15 @@ func Diagnose(ctx context.Context, c *Config, file string, warnings []string, ge
 	}
 	list = append(list, checkBuffer())
 	list = append(list, checkSpool(c)...)
+	var own []net.Addr
+	if at, err := net.ResolveTCPAddr("tcp", c.TCPAddress); err == nil && c.TCPAddress != "" {
+		own = append(own, at)
+	}
 	for _, d := range c.Destinations {
+		if d.LeadsTo(ctx, own) {
+			add(CheckBad, "destination "+d.Name, "name the address of the destination, or choose another port with --bind-tcp", "%v", d.IsSelf("agent"))
+			continue
+		}
 		list = append(list, checkDestination(ctx, c, d, getenv)...)
 	}
 	return list

@@ -376,6 +376,9 @@ func printStatus(w io.Writer, first, st *agent.Status) {
 	if st.Intake.DroppedByRule > 0 {
 		fmt.Fprintf(w, "       %s dropped by rules\n", group(int(st.Intake.DroppedByRule)))
 	}
+	if n := int(st.Intake.CameBack()); n > 0 {
+		fmt.Fprintf(w, "       %s came back from where they were sent, or came twice\n", group(n))
+	}
 	fmt.Fprintf(w, "spool  %.1f of %.0f MB in %s\n", float64(st.Spool.Bytes)/1e6, float64(st.Spool.Limit)/1e6, st.Spool.Folder)
 	if st.Spool.Dropped > 0 {
 		fmt.Fprintf(w, "       %s removed by the limits of the spool\n", group(int(st.Spool.Dropped)))

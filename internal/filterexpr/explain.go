@@ -423,7 +423,6 @@ func (n *node) foundAnnotations(s *scope) string {
 	var values []string
 	var keys []string
 	other := 0
-	list := s.row.Annotations
 	see := func(a *trace.Annotation) {
 		if !n.key.names(a.Key) {
 			return
@@ -438,15 +437,11 @@ func (n *node) foundAnnotations(s *scope) string {
 		values = append(values, annotationValue(a))
 	}
 	if s.place == inTrace {
-		for i := range list {
-			see(&list[i])
+		for i := range s.row.Annotations {
+			see(&s.row.Annotations[i])
 		}
 	} else {
-		for _, i := range s.annotations {
-			if i >= 0 && i < len(list) {
-				see(&list[i])
-			}
-		}
+		s.eachAnnotation(see)
 	}
 	if len(values) == 0 {
 		if s.row.Cut {

@@ -35,7 +35,7 @@ func (s *Server) openForwarder(ctx context.Context, reg prometheus.Registerer) e
 	own := append(s.OTLPAddrs(), s.sockets.tcp.Addr())
 	for i := range list {
 		if list[i].LeadsTo(ctx, own) {
-			return fmt.Errorf("forward: %s is this server itself; everything would go round for ever", list[i].Endpoint)
+			return fmt.Errorf("forward: %w", list[i].IsSelf("server"))
 		}
 	}
 	if len(list) == 0 {

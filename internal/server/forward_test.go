@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -136,6 +139,56 @@ func TestForwardRound(t *testing.T) {
 				t.Errorf("trace %d: %d %s", i, status, body)
 			}
 		}
+	}
+}
+
+// TestForwardRing has a server whose destination gives everything back, as a Collector does
+// that exports to it: without the header that tells where it comes from.
+func TestForwardRing(t *testing.T) {
+	back := make(chan string, 1)
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		url := <-back
+		back <- url
+		req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, url+receiver.PathHTTP, r.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, name := range []string{"Content-Type", "Content-Encoding"} {
+			req.Header.Set(name, r.Header.Get(name))
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return // the server has stopped
+		}
+		defer resp.Body.Close()
+		w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+		w.WriteHeader(resp.StatusCode)
+		io.Copy(w, resp.Body)
+	}))
+	defer collector.Close()
+	s := start(t, nil, forwardTo(t, "otlp:"+collector.URL))
+	back <- s.URL()
+	documents, requests := mixed()
+	do(t, "POST", s.URL()+"/TraceSegments", putBody(documents...))
+	for _, r := range requests {
+		do(t, "POST", s.URL()+receiver.PathHTTP, r, "Content-Type", "application/json")
+	}
+	// The two documents and three spans become six spans. The one that was inside a document is
+	// new to the server when it comes back: it goes round once more.
+	for deadline := time.Now().Add(20 * time.Second); forwardStatus(t, s).Repeated < 6; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", forwardStatus(t, s))
+		}
+	}
+	st := passedOn(t, s)
+	if sent := st.Destinations[0].Sent; sent != 6 || st.Repeated != 6 || st.DeadLetters != 0 {
+		t.Errorf("%+v", st)
+	}
+	requireMixed(t, s)
+	_, metrics, _ := do(t, "GET", s.URL()+"/metrics", "")
+	if want := fmt.Sprintf("roentgen_forward_repeated_total %d\n", st.Repeated); !strings.Contains(metrics, want) {
+		t.Errorf("metrics without %s", want)
 	}
 }
 
