@@ -80,7 +80,7 @@ refused (with --strict: or earns a warning), 2 for wrong usage.`,
 				}
 				switch {
 				case len(docs) == 0:
-					return &exitError{1, fmt.Errorf("no document found in %s", strings.Join(args, ", "))}
+					return noDocument(args)
 				case len(found) == 0:
 					fmt.Fprintf(env.Stdout, "%s, all would be accepted\n", plural(documents, "document"))
 				default:
