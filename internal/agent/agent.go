@@ -68,8 +68,8 @@ type Agent struct {
 	closeErr error
 }
 
-// agentRemembered is for how many documents that came by calls an agent knows at
-// least that it sent them. What comes as datagrams cannot come back as such.
+// agentRemembered is for how many documents that came by calls an agent may know that
+// it sent them. What comes as datagrams cannot come back as such.
 const agentRemembered = 1 << 16
 
 // Start binds the addresses, opens the spool and begins to take and deliver. When

@@ -50,10 +50,10 @@ type Forwarder struct {
 const (
 	// forwardPending bounds what waits for the spool's disk.
 	forwardPending = 8 << 20
-	// forwardRemembered is for how many records at least a server knows that it sent
-	// them: all that may be on their way to where they come back from, at 20,000 a
-	// second for half a minute.
-	forwardRemembered = 1 << 19
+	// forwardRemembered is for how many records a server may know that it sent them, with
+	// 8 bytes each. What is on its way to where it comes back from should have a quarter of
+	// it: 20,000 a second for 13 seconds.
+	forwardRemembered = 1 << 20
 )
 
 // CompleteForwards returns the destinations that texts such as those of --to name, and

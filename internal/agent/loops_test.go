@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,28 +21,43 @@ import (
 	"github.com/roentgen-io/roentgen/segment"
 )
 
+// TestRecent holds how much is remembered, and for how long.
 func TestRecent(t *testing.T) {
-	const most, all = 100, 1000
-	r := newRecent(most)
-	for i := uint64(1); i <= all; i++ {
-		r.add([]uint64{i, 0})
-		known := r.has([]uint64{i, max(1, i-min(i, most-1)), i + 1, 0})
-		if !known[0] || i >= most && !known[1] || known[2] || known[3] {
-			t.Fatalf("after %d: %v", i, known)
+	const size = 1 << 14
+	r := newRecent(size)
+	random := rand.New(rand.NewPCG(1, 2))
+	var added []uint64
+	add := func(n int) {
+		for range n {
+			m := max(1, random.Uint64())
+			added = append(added, m)
+			r.add([]uint64{m, 0})
 		}
-		if n := len(r.now) + len(r.before); n > 2*most {
-			t.Fatalf("%d are kept", n)
+	}
+	known := func(marks []uint64) (n int) {
+		for _, is := range r.has(marks) {
+			if is {
+				n++
+			}
+		}
+		return n
+	}
+	add(4 * size)
+	for _, c := range []struct{ last, least, most int }{{size / 4, size/4 - 1, size / 4}, {size / 2, size/2 - size/64, size / 2}, {4 * size, 0, size}} {
+		if n := known(added[len(added)-c.last:]); n < c.least || n > c.most {
+			t.Errorf("of the last %d marks %d are known", c.last, n)
 		}
 	}
-	if r.has([]uint64{1})[0] {
-		t.Error("the first is known after a thousand")
+	if n := known([]uint64{0, 7, 8}); n != 0 {
+		t.Errorf("%d are known that were never added", n)
 	}
-	r.add([]uint64{all - most - 1}) // known, but about to go
-	for i := uint64(all + 1); i < all+most; i++ {
-		r.add([]uint64{i})
-	}
-	if !r.has([]uint64{all - most - 1})[0] {
-		t.Error("what was added again went as if it had not been")
+	// What is added again is as one that is new.
+	again := added[len(added)-size/4:]
+	add(size / 4)
+	r.add(again)
+	add(size / 8)
+	if n := known(again); n < len(again)-2 {
+		t.Errorf("of %d marks that were added again %d are known", len(again), n)
 	}
 }
 
