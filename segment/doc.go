@@ -12,8 +12,8 @@
 // service's own codes and texts (see Refusal). It is liberal where real senders
 // are odd: unknown keys, nulls, NaN and Infinity outside of times and ids,
 // trailing NUL bytes and newlines, upper-case hexadecimal digits, optional
-// fields of the wrong type, numbers of any size, duplicate keys (the last one
-// wins), invalid UTF-8 (read as U+FFFD).
+// fields of the wrong type (but for the type of a document), numbers of any size,
+// duplicate keys (the last one wins), invalid UTF-8 (read as U+FFFD).
 //
 // # What is read and what is kept
 //

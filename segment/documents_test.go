@@ -75,6 +75,8 @@ func runGolden(t *testing.T, d *datadriven.TestData) string {
 			lim.DocumentBytes = number()
 		case "refuse-arrays":
 			lim.RefuseArrays = true
+		case "any-type":
+			lim.AnyType = true
 		case "name":
 			name = arg.Vals[0]
 		default:

@@ -74,6 +74,9 @@ type Limits struct {
 	ArrayDocuments int
 	// RefuseArrays makes ParseAll refuse a top-level array of documents, as AWS does.
 	RefuseArrays bool
+	// AnyType takes a document whose type is no string for a segment, as the
+	// documents need that were accepted when that was no reason to refuse one.
+	AnyType bool
 }
 
 const (
@@ -120,7 +123,7 @@ func Parse(doc []byte, lim Limits) (*Segment, error) {
 	if to-from > lim.documentBytes() {
 		return nil, refuseSize(doc[:to], from, lim)
 	}
-	s, r := parseDocument(doc[:to], from, lim.depth())
+	s, r := parseDocument(doc[:to], from, lim)
 	if r != nil {
 		return nil, r
 	}
@@ -193,7 +196,7 @@ func ParseAll(doc []byte, lim Limits, accept func(text []byte, s *Segment), refu
 	}
 	for i, index := skipSpace(d, from+1), 0; d[i] != ']'; index++ {
 		end := skipValue(d, i)
-		if s, r := parseDocument(d[:end], i, depth); r != nil {
+		if s, r := parseDocument(d[:end], i, lim); r != nil {
 			r.Path = joinPath(fmt.Sprintf("[%d]", index), r.Path)
 			refuse(d[i:end:end], r)
 		} else {
@@ -329,6 +332,7 @@ type span struct{ start, end uint32 }
 // the end of their list, and whenever a list has filled a block.
 type parser struct {
 	data    []byte
+	anyType bool       // see Limits
 	pending []Segment  // of all lists that are still open, not yet in a block
 	settled []*Segment // of all lists that are still open, in blocks
 }
@@ -339,7 +343,8 @@ const blockSize = 64
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
 // parseDocument reads the document that begins at from and ends with d.
-func parseDocument(d []byte, from, depth int) (*Segment, *Refusal) {
+func parseDocument(d []byte, from int, lim Limits) (*Segment, *Refusal) {
+	depth := lim.depth()
 	if from >= len(d) || d[from] != '{' {
 		end := scanValue(d, from, depth)
 		if end < 0 || end != len(d) {
@@ -352,7 +357,7 @@ func parseDocument(d []byte, from, depth int) (*Segment, *Refusal) {
 		}
 	}
 	p := parsers.Get().(*parser)
-	p.data = d
+	p.data, p.anyType = d, lim.AnyType
 	s, r, end := p.entity(from, depth, false)
 	p.drop(0, 0) // something is left when the text broke off within a list
 	if cap(p.pending) > 4*blockSize {
@@ -444,7 +449,7 @@ func (p *parser) entity(i, depth int, nested bool) (*Segment, *Refusal, int) {
 	} else {
 		s = new(Segment)
 	}
-	if r := c.check(s, nested); r != nil {
+	if r := c.check(s, nested, p.anyType); r != nil {
 		return nil, r, i
 	}
 	if refused != nil {
@@ -575,17 +580,35 @@ func (c *checker) string(f field) string {
 	return ""
 }
 
-// check finds the first fault of the entity and fills in what has to be checked.
-func (c *checker) check(s *Segment, nested bool) *Refusal {
-	if body, ok := c.body(fieldType); ok && !nested && string(body) != "segment" {
-		switch t := decodeString(body); t {
+// checkType finds out the kind of a document. Every type but "segment" and
+// "subsegment" is refused, also one that is no string unless any may be.
+func (c *checker) checkType(anyType bool) *Refusal {
+	kind := c.raw(fieldType)
+	switch kind.Type() {
+	case TypeAbsent, TypeNull:
+		return nil
+	case TypeString:
+		switch kind.String() {
 		case "segment":
+			return nil
 		case "subsegment":
 			c.kind = KindSubsegment
-		default:
-			return c.refuseAs(entity, CodeUnknownType, fieldType,
-				"type is "+quote(t),
-				`leave type out for a segment, or make it "subsegment"`)
+			return nil
+		}
+	default:
+		if anyType {
+			return nil
+		}
+	}
+	return c.refuseAs(entity, CodeUnknownType, fieldType, c.found(fieldType),
+		`leave type out for a segment, or make it "subsegment"`)
+}
+
+// check finds the first fault of the entity and fills in what has to be checked.
+func (c *checker) check(s *Segment, nested, anyType bool) *Refusal {
+	if !nested {
+		if refused := c.checkType(anyType); refused != nil {
+			return refused
 		}
 	}
 	s.Kind = c.kind

@@ -48,6 +48,7 @@ type Agent struct {
 	receiver *udp.Receiver
 	udp      atomic.Pointer[udp.Receiver] // receiver, for those who ask while it starts
 	udpAddr  *net.UDPAddr
+	own      []net.Addr // where TCP is served
 	fronts   []*front
 	http     *http.Server
 	serving  sync.WaitGroup
@@ -67,6 +68,10 @@ type Agent struct {
 	closeErr error
 }
 
+// agentRemembered is for how many documents that came by calls an agent may know that
+// it sent them. What comes as datagrams cannot come back as such.
+const agentRemembered = 1 << 16
+
 // Start binds the addresses, opens the spool and begins to take and deliver. When
 // it fails nothing is left running.
 func Start(ctx context.Context, opts Options) (*Agent, error) {
@@ -77,8 +82,9 @@ func Start(ctx context.Context, opts Options) (*Agent, error) {
 		opts.Getenv = os.Getenv
 	}
 	a := &Agent{opts: opts, start: time.Now(), registry: telemetry.NewRegistry(opts.Build), failed: make(chan error, 4)}
+	logger := opts.Logger.With(slog.String("component", "agent"))
 	a.outbox = outbox{
-		logger: opts.Logger.With(slog.String("component", "agent")), version: opts.Build.Version, getenv: opts.Getenv, localMode: opts.Config.LocalMode,
+		loops: newLoops(newID(), agentRemembered, logger), logger: logger, version: opts.Build.Version, getenv: opts.Getenv, localMode: opts.Config.LocalMode,
 		host: a.hostInfo, report: a.report, pressed: func() bool { return a.intake.pressed() },
 	}
 	a.cfg.Store(opts.Config)
@@ -243,7 +249,7 @@ func (a *Agent) open() error {
 		return err
 	}
 	a.letters = newLetters(dir, a.logger)
-	a.intake = &intake{spool: a.spool, letters: a.letters, logger: a.logger}
+	a.intake = &intake{spool: a.spool, outbox: &a.outbox, letters: a.letters, logger: a.logger}
 	return nil
 }
 
@@ -257,6 +263,9 @@ func (a *Agent) serve(s *sockets) error {
 	a.host = hostInfo{ResourceARN: a.cfg.Load().ResourceARN}
 	a.handler = &handler{
 		in: a.intake, bodies: xrayapi.NewBodies(maxBodies), putting: semaphore.NewWeighted(maxPutting), sampling: newSamplingCache(a.spool, a.logger), logger: a.logger,
+	}
+	for _, ln := range s.listeners {
+		a.own = append(a.own, ln.Addr())
 	}
 	if err := a.serveDestinations(a.cfg.Load().Destinations); err != nil {
 		return err
@@ -336,6 +345,11 @@ func (a *Agent) report(r *running) {
 // serveDestinations has the outbox serve list, and the proxy pass calls on to the
 // one that is to answer them.
 func (a *Agent) serveDestinations(list []Destination) error {
+	for i := range list {
+		if list[i].LeadsTo(a.reportCtx, a.own) {
+			return list[i].IsSelf("agent")
+		}
+	}
 	if err := a.outbox.serve(list); err != nil {
 		return err
 	}

@@ -670,7 +670,7 @@ func newPoison(t *testing.T, bad func(docs []string) int) *poison {
 
 func putDocument(t *testing.T, a *Agent, i int) {
 	t.Helper()
-	if err := a.intake.put(t.Context(), wayHTTP, [][]byte{[]byte(document(i))}, true); err != nil {
+	if err := a.intake.putCall(t.Context(), call{docs: [][]byte{[]byte(document(i))}, marks: []uint64{0}}); err != nil {
 		t.Fatal(err)
 	}
 }

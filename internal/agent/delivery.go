@@ -29,6 +29,7 @@ type delivery struct {
 	letters *letters
 	logger  *slog.Logger
 	figures *figures
+	loops   *loops
 	pressed func() bool // whether arriving documents need the processor more
 
 	ctx    context.Context
@@ -134,7 +135,7 @@ func (d *delivery) run() {
 			b.Free()
 			return
 		}
-		load := parcels(b)
+		load, marks := parcels(b, d.loops.id)
 		c := d.enlist(b, load)
 		var begun time.Time
 		if len(c.after) == 0 {
@@ -150,6 +151,7 @@ func (d *delivery) run() {
 					return
 				}
 			}
+			d.loops.sent.add(marks) // they may come back before the answer does
 			if !d.deliver(load, begun) {
 				return
 			}
@@ -302,7 +304,7 @@ func (d *delivery) deliver(load []Parcel, begun time.Time) bool {
 				parts = append(parts, p.with(p.Records[n/2:]), p.with(p.Records[:n/2]))
 				continue
 			}
-			d.refuse(p, []Refused{{Index: 0, Code: "Undeliverable", Message: out.Err.Error()}})
+			d.refuse(p, []Refused{{Index: 0, Code: codeUndeliverable, Message: out.Err.Error()}})
 		case Delivered:
 			parts = parts[:len(parts)-1]
 			left := len(out.Retry)
@@ -367,11 +369,11 @@ func (d *delivery) refuse(p Parcel, list []Refused) {
 		return
 	}
 	now := time.Now()
-	kept := make([]letter, 0, len(list))
+	kept := make([]Letter, 0, len(list))
 	refused := 0
 	for _, r := range list {
 		refused += r.count()
-		l := letter{Time: now, Destination: d.name, ID: r.ID, Code: r.Code, Message: r.Message}
+		l := Letter{Time: now, Destination: d.name, ID: r.ID, Code: r.Code, Message: r.Message}
 		switch {
 		case r.Index >= 0 && r.Index < len(p.Records):
 			l.Document = p.text(r.Index)

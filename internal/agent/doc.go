@@ -16,6 +16,9 @@
 //	spool's limits           older or more than the spool may keep: roentgen_agent_spool_dropped_total
 //	rules                    on purpose: roentgen_agent_rules_dropped_total
 //
+// What comes back from where it was sent was delivered already and goes no further
+// (roentgen_agent_looped_total, roentgen_agent_repeated_total; loops.go).
+//
 // What a destination refuses for good goes to dead-letters.jsonl in the spool's
 // folder. A document for which a sender was given an acknowledgement, or that was
 // synced, is delivered to every destination at least once; stores of the X-Ray

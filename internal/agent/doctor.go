@@ -58,7 +58,15 @@ func Diagnose(ctx context.Context, c *Config, file string, warnings []string, ge
 	}
 	list = append(list, checkBuffer())
 	list = append(list, checkSpool(c)...)
+	var own []net.Addr
+	if at, err := net.ResolveTCPAddr("tcp", c.TCPAddress); err == nil && c.TCPAddress != "" {
+		own = append(own, at)
+	}
 	for _, d := range c.Destinations {
+		if d.LeadsTo(ctx, own) {
+			add(CheckBad, "destination "+d.Name, "name the address of the destination, or choose another port with --bind-tcp", "%v", d.IsSelf("agent"))
+			continue
+		}
 		list = append(list, checkDestination(ctx, c, d, getenv)...)
 	}
 	return list
@@ -263,9 +271,14 @@ func checkDestination(ctx context.Context, c *Config, d Destination, getenv func
 		}
 		list = append(list, Check{CheckBad, subject, fmt.Sprintf("it answers %d %s: %s", a.status, code, message), remedy})
 	default:
-		list = append(list, Check{CheckGood, subject, fmt.Sprintf("it answers, in %s", time.Since(begin).Round(time.Millisecond)), ""})
+		list = append(list, answered(subject, begin))
 	}
 	return append(list, checkClock(&a, d.Name, credentials != nil)...)
+}
+
+// answered says how long a destination took that was asked at begin.
+func answered(subject string, begin time.Time) Check {
+	return Check{CheckGood, subject, fmt.Sprintf("it answers, in %s", time.Since(begin).Round(10*time.Microsecond)), ""}
 }
 
 // checkClock compares the clock with that of an answer.
@@ -309,7 +322,7 @@ func checkOTLP(ctx context.Context, d Destination, opts awsOptions, subject stri
 		}
 		list = append(list, Check{CheckBad, subject, "it answers " + out.Err.Error(), remedy})
 	default:
-		list = append(list, Check{CheckGood, subject, fmt.Sprintf("it answers, in %s", time.Since(begin).Round(time.Millisecond)), ""})
+		list = append(list, answered(subject, begin))
 	}
 	return append(list, checkClock(&a, d.Name, false)...)
 }

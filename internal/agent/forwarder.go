@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -24,7 +23,6 @@ import (
 
 	"github.com/roentgen-io/roentgen/internal/agent/spool"
 	"github.com/roentgen-io/roentgen/internal/ingest"
-	"github.com/roentgen-io/roentgen/internal/telemetry"
 	"github.com/roentgen-io/roentgen/internal/tracestore"
 )
 
@@ -44,10 +42,6 @@ type ForwarderOptions struct {
 // brings it to each destination as an Agent does. It implements ingest.Forwarder.
 type Forwarder struct {
 	outbox
-	id       string        // of this server
-	looped   atomic.Uint64 // records that had been here before
-	tooLarge atomic.Uint64
-	loops    telemetry.Limiter
 
 	once     sync.Once
 	closeErr error
@@ -56,11 +50,10 @@ type Forwarder struct {
 const (
 	// forwardPending bounds what waits for the spool's disk.
 	forwardPending = 8 << 20
-	// forwardPiece is how much is put into the spool at once: a large put must not
-	// have its size in memory again.
-	forwardPiece = 1 << 20
-	// maxVia is through how many servers a record may go.
-	maxVia = 16
+	// forwardRemembered is for how many records a server may know that it sent them, with
+	// 8 bytes each. What is on its way to where it comes back from should have a quarter of
+	// it: 20,000 a second for 13 seconds.
+	forwardRemembered = 1 << 20
 )
 
 // CompleteForwards returns the destinations that texts such as those of --to name, and
@@ -109,7 +102,9 @@ func OpenForwarder(opts ForwarderOptions) (*Forwarder, error) {
 		return nil, fmt.Errorf("open what is to be passed on: %w", err)
 	}
 	f.letters = newLetters(opts.Dir, f.logger)
-	if f.id, err = serverID(opts.Dir); err == nil {
+	id, err := serverID(opts.Dir)
+	if err == nil {
+		f.loops = newLoops(id, forwardRemembered, f.logger)
 		err = f.serve(opts.Destinations)
 	}
 	if err != nil {
@@ -140,68 +135,45 @@ func serverID(dir string) (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	random := make([]byte, 8)
-	rand.Read(random)
-	id := hex.EncodeToString(random)
+	id := newID()
 	return id, spool.ReplaceFile(vfs.Default, dir, path, []byte(id+"\n"))
 }
 
-// validVia reports whether a text is a list of ids.
-func validVia(via string) bool {
-	return len(via) <= maxVia*17 && strings.Trim(via, "0123456789abcdef,") == ""
+// newID returns an id to pass on in ingest.HeaderVia.
+func newID() string {
+	random := make([]byte, 8)
+	rand.Read(random)
+	return hex.EncodeToString(random)
 }
 
 // Forward keeps records to be passed on, and returns when they are durable. via are
-// the ids of the servers that they came through, as ingest.HeaderVia tells. What has been here
-// before is not passed on again. The error matches tracestore.ErrNoSpace or
+// the ids of the servers and agents that they came through, as ingest.HeaderVia tells. What has
+// been here before is not passed on again. The error matches tracestore.ErrNoSpace or
 // tracestore.ErrUnavailable, or is the context's.
 func (f *Forwarder) Forward(ctx context.Context, via string, records []tracestore.Record) error {
-	if !validVia(via) {
-		via = "" // nobody's list
-	}
-	if passed := strings.Split(via, ","); slices.Contains(passed, f.id) || len(passed) >= maxVia {
-		f.looped.Add(uint64(len(records)))
-		f.loops.Log(f.logger, slog.LevelWarn, "documents came back that this server had passed on; they go no further",
-			slog.Int("documents", len(records)), slog.String("through", via))
+	now, back := f.loops.through(via)
+	if back {
+		f.loops.noteLooped(len(records), via)
 		return nil
 	}
-	if via != "" {
-		via += ","
+	marks := make([]uint64, len(records))
+	for i := range records {
+		marks[i] = markOf(records[i].Segment, records[i].Data)
 	}
-	via += f.id
-	for len(records) > 0 {
-		var buf []byte
-		var ends []int
-		n := 0
-		for n < len(records) && len(buf) < forwardPiece {
-			begin := len(buf)
-			if r := &records[n]; r.Format == tracestore.FormatOTLP {
-				buf = appendTagged(buf, FormSpan, via, r.Source, r.Data)
-			} else {
-				buf = appendTagged(buf, FormXRay, via, nil, r.Data)
-			}
-			n++
-			if len(buf)-begin > spool.MaxRecord {
-				buf = buf[:begin]
-				f.tooLarge.Add(1)
-				f.letters.add([]letter{{Time: time.Now(), Code: "TooLarge", Message: fmt.Sprintf("more than %d bytes are not passed on", spool.MaxRecord), Document: string(records[n-1].Data[:min(len(records[n-1].Data), letterBytes)])}})
-				continue
-			}
-			ends = append(ends, len(buf))
+	list := make([]tagged, 0, len(records))
+	for i, known := range f.loops.sent.has(marks) {
+		if known {
+			continue
 		}
-		records = records[n:]
-		list := make([][]byte, 0, len(ends))
-		begin := 0
-		for _, end := range ends {
-			list = append(list, buf[begin:end:end])
-			begin = end
+		r := &records[i]
+		t := tagged{form: FormXRay, mark: marks[i], data: r.Data}
+		if r.Format == tracestore.FormatOTLP {
+			t.form, t.source = FormSpan, r.Source
 		}
-		// What is synced last is synced behind all that came before.
-		if err := f.spool.Append(ctx, spool.KindTagged, list, len(records) == 0); err != nil {
-			return forwardError(err)
-		}
+		list = append(list, t)
 	}
-	return nil
+	f.loops.noteRepeated(len(records) - len(list))
+	return forwardError(f.keep(ctx, now, list))
 }
 
 func forwardError(err error) error {
@@ -235,7 +207,8 @@ type ForwardStatus struct {
 	Spool        Spooled             `json:"spool"`
 	Destinations []DestinationStatus `json:"destinations"`
 	DeadLetters  uint64              `json:"dead_letters"` // since the start
-	Looped       uint64              `json:"looped"`       // documents that had been here before
+	Looped       uint64              `json:"looped"`       // documents that came with this server's id
+	Repeated     uint64              `json:"repeated"`     // documents that were sent lately and came again
 	Degraded     string              `json:"degraded,omitempty"`
 }
 
@@ -243,12 +216,12 @@ type ForwardStatus struct {
 func (f *Forwarder) Status() ForwardStatus {
 	sp := f.spool.Stats()
 	return ForwardStatus{
-		ServerID: f.id, Spool: f.spooled(&sp), Destinations: f.destinations(&sp), DeadLetters: f.letters.kept.Load(), Looped: f.looped.Load(), Degraded: f.troubles(),
+		ServerID: f.loops.id, Spool: f.spooled(&sp), Destinations: f.destinations(&sp), DeadLetters: f.letters.kept.Load(),
+		Looped: f.loops.looped.Load(), Repeated: f.loops.repeated.Load(), Degraded: f.troubles(),
 	}
 }
 
 var (
-	descLooped   = prometheus.NewDesc("roentgen_forward_looped_total", "Documents that this server had passed on and that came back; they go no further.", nil, nil)
 	descTooLarge = prometheus.NewDesc("roentgen_forward_too_large_total", "Documents that are too large to be passed on.", nil, nil)
 
 	forwardOutbox = newOutboxDescs("roentgen_forward")
@@ -262,12 +235,16 @@ func (c *forwardCollector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (c *forwardCollector) Collect(ch chan<- prometheus.Metric) {
-	ch <- prometheus.MustNewConstMetric(descLooped, prometheus.CounterValue, float64(c.f.looped.Load()))
 	ch <- prometheus.MustNewConstMetric(descTooLarge, prometheus.CounterValue, float64(c.f.tooLarge.Load()))
 	c.f.collect(ch, forwardOutbox)
 }
 
 var _ ingest.Forwarder = (*Forwarder)(nil)
+
+// IsSelf says that a destination is the process itself, which is a server or an agent.
+func (d *Destination) IsSelf(what string) error {
+	return fmt.Errorf("%s is this %s itself; everything would go round for ever", d.Endpoint, what)
+}
 
 // LeadsTo reports whether a destination is one of the addresses of this process. A name
 // that cannot be resolved now leads elsewhere.
@@ -281,6 +258,13 @@ func (d *Destination) LeadsTo(ctx context.Context, own []net.Addr) bool {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
 	var ips []netip.Addr
+	samePort := func(a net.Addr) bool {
+		at, err := netip.ParseAddrPort(a.String())
+		return err == nil && fmt.Sprint(at.Port()) == port
+	}
+	if !slices.ContainsFunc(own, samePort) {
+		return false // whatever the name stands for
+	}
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
 		ips = []netip.Addr{ip}
 	} else {
@@ -292,7 +276,7 @@ func (d *Destination) LeadsTo(ctx context.Context, own []net.Addr) bool {
 	}
 	for _, addr := range own {
 		listening, err := netip.ParseAddrPort(addr.String())
-		if err != nil || fmt.Sprint(listening.Port()) != port {
+		if err != nil || !samePort(addr) {
 			continue
 		}
 		at := listening.Addr().Unmap()

@@ -173,8 +173,8 @@ func TestForward(t *testing.T) {
 		}
 	}
 	for _, via := range home.via {
-		if via != f.id {
-			t.Errorf("passed on via %q, want %q", via, f.id)
+		if via != f.loops.id {
+			t.Errorf("passed on via %q, want %q", via, f.loops.id)
 		}
 	}
 	collector.mu.Lock()
@@ -228,11 +228,11 @@ func TestForwardRestart(t *testing.T) {
 			t.Fatal("that the destination is away is not said")
 		}
 	}
-	id := f.id
+	id := f.loops.id
 	closeForwarder(t, f)
 	f = openForwarder(t, dir, "grpc://"+address)
-	if f.id != id {
-		t.Errorf("the server's id was %s and is %s", id, f.id)
+	if f.loops.id != id {
+		t.Errorf("the server's id was %s and is %s", id, f.loops.id)
 	}
 	s := newStock()
 	s.overGRPC(t, address)
@@ -250,7 +250,7 @@ func TestForwardLoop(t *testing.T) {
 	home := newEverything(t)
 	f := openForwarder(t, t.TempDir(), home.URL)
 	one := []tracestore.Record{documentRecord(1)}
-	if err := f.Forward(t.Context(), "00000000000000aa,"+f.id, one); err != nil {
+	if err := f.Forward(t.Context(), "00000000000000aa,"+f.loops.id, one); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Forward(t.Context(), strings.Repeat("00000000000000aa,", maxVia-1)+"00000000000000aa", one); err != nil {
@@ -269,7 +269,7 @@ func TestForwardLoop(t *testing.T) {
 		t.Errorf("%d came back, %d were passed on", st.Looped, len(home.docs))
 	}
 	for _, via := range home.via {
-		if via != "00000000000000aa,"+f.id && via != f.id {
+		if via != "00000000000000aa,"+f.loops.id && via != f.loops.id {
 			t.Errorf("via %q", via)
 		}
 	}
@@ -348,17 +348,19 @@ func TestCompleteForwards(t *testing.T) {
 
 func TestTagged(t *testing.T) {
 	span := spanRecord(1)
-	record := appendTagged(nil, FormSpan, "aa,bb", span.Source, span.Data)
-	form, via, rest := cutTagged(record)
+	full := tagged{form: FormSpan, mark: 77, source: span.Source, data: span.Data}
+	record := full.append(nil, "aa,bb")
+	form, mark, via, rest := cutTagged(record)
 	got, ok := cutSpan(rest)
-	if form != FormSpan || via != "aa,bb" || !ok || !bytes.Equal(got.Source, span.Source) || !bytes.Equal(got.Span, span.Data) {
-		t.Errorf("%v %q %v", form, via, ok)
+	if form != FormSpan || mark != 77 || via != "aa,bb" || !ok || !bytes.Equal(got.Source, span.Source) || !bytes.Equal(got.Span, span.Data) {
+		t.Errorf("%v %d %q %v", form, mark, via, ok)
 	}
-	if form, via, rest := cutTagged(appendTagged(nil, FormXRay, "", nil, []byte("{}"))); form != FormXRay || via != "" || string(rest) != "{}" {
-		t.Errorf("%v %q %q", form, via, rest)
+	plain := tagged{form: FormXRay, data: []byte("{}")}
+	if form, mark, via, rest := cutTagged(plain.append(nil, "")); form != FormXRay || mark != 0 || via != "" || string(rest) != "{}" {
+		t.Errorf("%v %d %q %q", form, mark, via, rest)
 	}
 	for n := range record {
-		form, _, rest := cutTagged(record[:n])
+		form, _, _, rest := cutTagged(record[:n])
 		if form == FormSpan {
 			p := Parcel{Form: form, Records: [][]byte{rest}}
 			p.text(0)
@@ -371,8 +373,8 @@ func TestTagged(t *testing.T) {
 	if text := p.text(0); !json.Valid([]byte(text)) || !strings.Contains(text, "GET /cart") {
 		t.Errorf("a span reads as %s", text)
 	}
-	unfinished := appendTagged(nil, FormSpan, "", span.Source, span.Data[:bytes.Index(span.Data, []byte{8<<3 | 1})])
-	_, _, other := cutTagged(unfinished)
+	full.data = span.Data[:bytes.Index(span.Data, []byte{8<<3 | 1})]
+	_, _, _, other := cutTagged(full.append(nil, ""))
 	q := Parcel{Form: FormSpan, Records: [][]byte{other}}
 	a, okA := p.key(0)
 	b, okB := q.key(0)

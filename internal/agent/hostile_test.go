@@ -126,8 +126,8 @@ func TestLettersSurvive(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLetters(dir, slog.New(slog.DiscardHandler))
-	l.add([]letter{{Code: "first"}})
-	l.add([]letter{{Code: "long", Document: strings.Repeat("\x00", MaxDocument), Message: strings.Repeat("\x01", 1<<20), ID: strings.Repeat("\x02", 1<<20)}})
+	l.add([]Letter{{Code: "first"}})
+	l.add([]Letter{{Code: "long", Document: strings.Repeat("\x00", MaxDocument), Message: strings.Repeat("\x01", 1<<20), ID: strings.Repeat("\x02", 1<<20)}})
 	if list, err := l.newest(10); err != nil || len(list) == 0 || list[len(list)-1].Code != "long" || list[len(list)-1].Size != MaxDocument {
 		t.Errorf("%d letters, %v", len(list), err)
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/roentgen-io/roentgen/internal/agent/spool"
+	"github.com/roentgen-io/roentgen/internal/ingest"
 	"github.com/roentgen-io/roentgen/internal/telemetry"
 	"github.com/roentgen-io/roentgen/internal/xrayapi"
 	"github.com/roentgen-io/roentgen/internal/xrayapi/apierr"
@@ -137,11 +138,11 @@ func (h *handler) putTraceSegments(w http.ResponseWriter, r *http.Request, body 
 	}
 	body.Free()
 	out := []byte(`{"UnprocessedTraceSegments":[`)
-	var good [][]byte
+	put := call{via: r.Header.Get(ingest.HeaderVia)}
 	refused := 0
 	for _, doc := range docs {
-		segment.ParseAll(doc, segment.Limits{DocumentBytes: MaxDocument}, func(text []byte, _ *segment.Segment) {
-			good = append(good, text)
+		segment.ParseAll(doc, segment.Limits{DocumentBytes: MaxDocument}, func(text []byte, s *segment.Segment) {
+			put.docs, put.marks = append(put.docs, text), append(put.marks, markOf(s, text))
 		}, func(_ []byte, u *segment.Refusal) {
 			if refused > 0 {
 				out = append(out, ',')
@@ -160,7 +161,7 @@ func (h *handler) putTraceSegments(w http.ResponseWriter, r *http.Request, body 
 		})
 	}
 	h.in.rejected.http.Add(int64(refused))
-	if err := h.in.put(r.Context(), wayHTTP, good, true); err != nil {
+	if err := h.in.putCall(r.Context(), put); err != nil {
 		switch {
 		case r.Context().Err() != nil:
 			panic(http.ErrAbortHandler)
@@ -176,6 +177,8 @@ func (h *handler) putTraceSegments(w http.ResponseWriter, r *http.Request, body 
 	_, _ = w.Write(append(out, "]}"...)) // the client may be gone
 }
 
+var errRound = errors.New("it came back from where this agent passes calls on to; a destination leads back here")
+
 var errNowhere = errors.New("no destination answers calls; name one of the X-Ray API")
 
 // forward passes a request on and reads the answer.
@@ -184,6 +187,11 @@ func (h *handler) forward(ctx context.Context, r *http.Request, body []byte) (an
 	if p == nil {
 		return answer{}, errNowhere
 	}
+	via, back := h.in.outbox.loops.through(r.Header.Get(ingest.HeaderVia))
+	if back {
+		return answer{}, errRound
+	}
+	r.Header.Set(ingest.HeaderVia, via)
 	h.proxied.Add(1)
 	return p.Forward(ctx, r.Method, r.URL.Path, r.URL.Query(), r.Header, body)
 }
@@ -246,6 +254,7 @@ func (e *xrayExporter) forward(ctx context.Context, method, path string, query u
 	for name, values := range header {
 		// What belongs to the sender's signature or connection stays behind.
 		if hopByHop[name] || name == "Authorization" || name == "Accept-Encoding" || name == "Content-Encoding" ||
+			name == ingest.HeaderVia && !e.cfg.takesSpans || // which concerns nobody else
 			strings.HasPrefix(name, "X-Amz-") || name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") {
 			continue
 		}

@@ -47,6 +47,7 @@ func (c *counts) total() int64 { return c.udp.Load() + c.stream.Load() + c.http.
 // puts them into the spool.
 type intake struct {
 	spool   *spool.Spool
+	outbox  *outbox // of which spool is a part
 	letters *letters
 	logger  *slog.Logger
 	rules   atomic.Pointer[processor] // nil: documents stay as they came
@@ -83,6 +84,50 @@ func (in *intake) put(ctx context.Context, way string, docs [][]byte, wait bool)
 		}
 	}
 	in.received.of(way).Add(int64(len(docs)))
+	return nil
+}
+
+// call is what a call of PutTraceSegments brings.
+type call struct {
+	via   string // as ingest.HeaderVia says it
+	docs  [][]byte
+	marks []uint64 // of docs, as markOf gives them
+}
+
+// putCall puts the documents of a call into the spool and returns when they are
+// durable. Those that come back from where they were sent stay out of it.
+func (in *intake) putCall(ctx context.Context, c call) error {
+	loops := in.outbox.loops
+	via, back := loops.through(c.via)
+	if back {
+		loops.noteLooped(len(c.docs), c.via)
+		in.received.http.Add(int64(len(c.docs)))
+		return nil
+	}
+	p := in.rules.Load()
+	list := make([]tagged, 0, len(c.docs))
+	repeated, dropped := 0, 0
+	for i, known := range loops.sent.has(c.marks) {
+		if known {
+			repeated++
+			continue
+		}
+		kept := c.docs[i : i+1]
+		if p != nil {
+			var n int
+			kept, n = p.apply(kept)
+			dropped += n
+		}
+		for _, doc := range kept {
+			list = append(list, tagged{form: FormXRay, mark: c.marks[i], data: doc})
+		}
+	}
+	loops.noteRepeated(repeated)
+	in.dropped.Add(int64(dropped))
+	if err := in.outbox.keep(ctx, via, list); err != nil {
+		return fmt.Errorf("%w: %w", errBusy, err)
+	}
+	in.received.http.Add(int64(len(c.docs)))
 	return nil
 }
 
@@ -168,5 +213,5 @@ func (in *intake) malformed(peer string, data []byte, reason string) {
 		in.letters.dropped.Add(1)
 		return
 	}
-	in.letters.add([]letter{{Time: now, Peer: peer, Code: ingest.CodeMalformed, Message: reason, Document: string(data[:min(len(data), 4<<10)])}})
+	in.letters.add([]Letter{{Time: now, Peer: peer, Code: ingest.CodeMalformed, Message: reason, Document: string(data[:min(len(data), 4<<10)])}})
 }

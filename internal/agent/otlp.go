@@ -194,12 +194,12 @@ func sendSpans(bodies *freelist.List, spans []otlp.SourcedSpan, refused []Refuse
 			}
 			for i := range records {
 				if !known[i] {
-					all.Refused = append(all.Refused, Refused{Index: i, Code: "PartialSuccess", Message: text})
+					all.Refused = append(all.Refused, Refused{Index: i, Code: codePartialSuccess, Message: text})
 				}
 			}
 		default:
 			// Which ones they are it does not say, and what it took must not be sent again.
-			all.Refused = append(all.Refused, Refused{Index: -1, Count: min(int(min(rejected, math.MaxInt32)), max(1, records-len(refused))), Code: "PartialSuccess",
+			all.Refused = append(all.Refused, Refused{Index: -1, Count: min(int(min(rejected, math.MaxInt32)), max(1, records-len(refused))), Code: codePartialSuccess,
 				Message: fmt.Sprintf("%d of %d spans were rejected, it is not said which of these: %s", rejected, n, text)})
 		}
 		spans = spans[n:]
@@ -214,7 +214,7 @@ func (p *Parcel) spans() (list []otlp.SourcedSpan, refused []Refused) {
 		if p.Form == FormSpan {
 			s, ok := cutSpan(record)
 			if !ok {
-				refused = append(refused, Refused{Index: i, Code: "InvalidSpan", Message: "the record is damaged"})
+				refused = append(refused, Refused{Index: i, Code: codeInvalidSpan, Message: "the record is damaged"})
 				continue
 			}
 			list = append(list, s)
@@ -262,7 +262,7 @@ func (p *Parcel) documents() (docs [][]byte, at []int, refused []Refused) {
 		}
 		if err != nil {
 			src = nil
-			refused = append(refused, Refused{Index: i, Code: "InvalidSpan", Message: err.Error()})
+			refused = append(refused, Refused{Index: i, Code: codeInvalidSpan, Message: err.Error()})
 			continue
 		}
 		docs, at = append(docs, m.Segment(src, &span, true).AppendDocument(nil)), append(at, i)

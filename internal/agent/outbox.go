@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -22,6 +23,9 @@ const (
 	inFlightBytes = 6 << 20
 	// leastInFlight is the least that one gets.
 	leastInFlight = 1 << 20
+	// keepPiece is how much is put into the spool at once: a large put must not
+	// have its size in memory again.
+	keepPiece = 1 << 20
 )
 
 // outbox is the way out of an Agent and of a Forwarder: the spool, and a delivery
@@ -29,6 +33,7 @@ const (
 type outbox struct {
 	spool     *spool.Spool
 	letters   *letters
+	loops     *loops
 	logger    *slog.Logger
 	version   string
 	getenv    func(string) string
@@ -36,6 +41,7 @@ type outbox struct {
 	host      func() hostInfo
 	report    func(*running) // begins what else runs for a destination; nil: nothing
 	pressed   func() bool    // whether what arrives needs the processor more; nil: never
+	tooLarge  atomic.Uint64  // records that the spool does not take
 
 	mu struct {
 		sync.Mutex
@@ -124,6 +130,46 @@ func (o *outbox) serve(list []Destination) error {
 	return nil
 }
 
+// keep puts records that came through via, which ends with our own id, into the
+// spool, and returns when they are durable. It neither keeps nor changes their memory.
+func (o *outbox) keep(ctx context.Context, via string, records []tagged) error {
+	for len(records) > 0 {
+		var buf []byte
+		var ends []int
+		n := 0
+		for n < len(records) && len(buf) < keepPiece {
+			begin := len(buf)
+			buf = records[n].append(buf, via)
+			n++
+			if len(buf)-begin > spool.MaxRecord {
+				buf = buf[:begin]
+				o.tooLarge.Add(1)
+				data := records[n-1].data
+				o.letters.add([]Letter{{Time: time.Now(), Code: codeTooLarge, Message: fmt.Sprintf("more than %d bytes are not passed on", spool.MaxRecord), Document: string(data[:min(len(data), letterBytes)])}})
+				continue
+			}
+			ends = append(ends, len(buf))
+		}
+		records = records[n:]
+		list := make([][]byte, 0, len(ends))
+		begin := 0
+		for _, end := range ends {
+			list = append(list, buf[begin:end:end])
+			begin = end
+		}
+		// What is synced last is synced behind all that came before.
+		last := len(records) == 0
+		err := o.spool.Append(ctx, spool.KindTagged, list, last)
+		if last && len(list) == 0 {
+			err = o.spool.Sync(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // begin starts to deliver to a destination.
 func (o *outbox) begin(d Destination, e Exporter, inFlight int64) *running {
 	pressed := o.pressed
@@ -132,7 +178,7 @@ func (o *outbox) begin(d Destination, e Exporter, inFlight int64) *running {
 	}
 	r := &running{cfg: d, delivery: &delivery{
 		name: d.Name, export: e, reader: o.spool.Reader(d.Name), gate: newGate(d.Connections), budget: semaphore.NewWeighted(inFlight), most: inFlight,
-		letters: o.letters, logger: o.logger, figures: &figures{}, pressed: pressed,
+		letters: o.letters, logger: o.logger, figures: &figures{}, loops: o.loops, pressed: pressed,
 	}}
 	r.delivery.start()
 	if o.report != nil {

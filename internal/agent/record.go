@@ -8,34 +8,54 @@ import (
 	"github.com/roentgen-io/roentgen/internal/otlp"
 )
 
-// Records of spool.KindTagged begin with a byte, their Form, and the ids of the
-// servers that they came through: a length as an unsigned varint, and a text. A
-// document follows as it came, a span behind its source, whose length stands before
-// it in the same way. docs/format/spool.md has this, too.
+// Records of spool.KindTagged begin with a byte, their Form, to which marked is added
+// when their mark follows in 8 bytes. Then come the ids of the servers and agents
+// that they came through: a length as an unsigned varint, and a text. A document follows
+// as it came, a span behind its source, whose length stands before it in the same
+// way. docs/format/spool.md has this, too.
+const marked = 0x10
 
-// appendTagged appends a record of a document, or of a span and its source.
-func appendTagged(dst []byte, form Form, via string, source, data []byte) []byte {
-	dst = append(dst, byte(form))
-	dst = binary.AppendUvarint(dst, uint64(len(via)))
-	dst = append(dst, via...)
-	if form == FormSpan {
-		dst = binary.AppendUvarint(dst, uint64(len(source)))
-		dst = append(dst, source...)
-	}
-	return append(dst, data...)
+// tagged is a record that says what it is: a document, or a span and its source.
+type tagged struct {
+	form   Form
+	mark   uint64 // as markOf gives it; 0: none
+	source []byte
+	data   []byte
 }
 
-// cutTagged returns what a record is, the servers it came through, and the rest of it.
-// What is no such record passes for a document, which destinations refuse.
-func cutTagged(record []byte) (form Form, via string, rest []byte) {
-	if len(record) == 0 || record[0] != byte(FormXRay) && record[0] != byte(FormSpan) {
-		return FormXRay, "", record
+// append appends the record of what came through via.
+func (t *tagged) append(dst []byte, via string) []byte {
+	if t.mark == 0 {
+		dst = append(dst, byte(t.form))
+	} else {
+		dst = binary.LittleEndian.AppendUint64(append(dst, byte(t.form)|marked), t.mark)
 	}
-	text, rest, ok := cutCounted(record[1:])
-	if !ok {
-		return FormXRay, "", record
+	dst = binary.AppendUvarint(dst, uint64(len(via)))
+	dst = append(dst, via...)
+	if t.form == FormSpan {
+		dst = binary.AppendUvarint(dst, uint64(len(t.source)))
+		dst = append(dst, t.source...)
 	}
-	return Form(record[0]), string(text), rest
+	return append(dst, t.data...)
+}
+
+// cutTagged returns what a record is, its mark, the servers it came through, and the rest of
+// it. What is no such record passes for a document, which destinations refuse.
+func cutTagged(record []byte) (form Form, mark uint64, via string, rest []byte) {
+	if len(record) == 0 {
+		return FormXRay, 0, "", record
+	}
+	form = Form(record[0] &^ marked)
+	at := 1
+	if record[0]&marked != 0 && len(record) >= 9 {
+		mark = binary.LittleEndian.Uint64(record[1:])
+		at = 9
+	}
+	text, rest, ok := cutCounted(record[at:])
+	if form != FormXRay && form != FormSpan || !ok {
+		return FormXRay, 0, "", record
+	}
+	return form, mark, string(text), rest
 }
 
 // cutCounted cuts bytes off whose length stands before them.
@@ -55,14 +75,14 @@ func cutSpan(record []byte) (s otlp.SourcedSpan, ok bool) {
 }
 
 // parcels sorts the records of a batch by what they are and whence they came, each
-// sort in its order.
-func parcels(b *spool.Batch) []Parcel {
+// sort in its order, and returns their marks. via is for records that do not say.
+func parcels(b *spool.Batch, via string) (list []Parcel, marks []uint64) {
 	if b.Kind == spool.KindXRay {
-		return []Parcel{{Form: FormXRay, Records: b.Records}}
+		return []Parcel{{Form: FormXRay, Via: via, Records: b.Records}}, nil
 	}
-	var list []Parcel
 	for _, record := range b.Records {
-		form, via, rest := cutTagged(record)
+		form, mark, via, rest := cutTagged(record)
+		marks = append(marks, mark)
 		at := -1
 		for i := range list {
 			if list[i].Form == form && list[i].Via == via {
@@ -75,7 +95,7 @@ func parcels(b *spool.Batch) []Parcel {
 		}
 		list[at].Records = append(list[at].Records, rest)
 	}
-	return list
+	return list, marks
 }
 
 // text returns a record as people can read it.

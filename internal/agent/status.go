@@ -47,7 +47,12 @@ type Intake struct {
 	DroppedByRule int64  `json:"dropped_by_rule"`
 	KernelDropped uint64 `json:"kernel_dropped"` // datagrams that the socket's buffer had no room for
 	QueueDropped  int64  `json:"queue_dropped"`  // datagrams that the disk was too slow or too full for
+	Looped        uint64 `json:"looped"`         // of HTTP: they came with this agent's own id
+	Repeated      uint64 `json:"repeated"`       // of HTTP: they were sent lately and came again
 }
+
+// CameBack returns how many documents came back from where they were sent, or came twice.
+func (i Intake) CameBack() uint64 { return i.Looped + i.Repeated }
 
 // Spooled tells about the spool.
 type Spooled struct {
@@ -82,9 +87,9 @@ type DestinationStatus struct {
 	ShutSeconds float64   `json:"next_try_seconds"`
 	CallSeconds float64   `json:"call_seconds"` // average of the last calls that succeeded
 	LagSeconds  float64   `json:"lag_seconds"`  // from arrival to delivery, of the last batch, or so far of the oldest under way
-	LastSent    time.Time `json:"last_sent"`
+	LastSent    time.Time `json:"last_sent,omitzero"`
 	LastError   string    `json:"last_error,omitempty"`
-	LastErrorAt time.Time `json:"last_error_at"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
 }
 
 // Status returns the state of the agent.
@@ -96,6 +101,7 @@ func (a *Agent) Status() Status {
 		Intake: Intake{
 			UDP: a.intake.received.udp.Load(), Stream: a.intake.received.stream.Load(), HTTP: a.intake.received.http.Load(),
 			Rejected: a.intake.rejected.total(), DroppedByRule: a.intake.dropped.Load(), QueueDropped: a.intake.spilled.udp.Load(), KernelDropped: a.kernelDropped(),
+			Looped: a.loops.looped.Load(), Repeated: a.loops.repeated.Load(),
 		},
 		Spool: a.spooled(&sp),
 	}
@@ -159,7 +165,7 @@ func (a *Agent) pages() http.Handler {
 			return
 		}
 		if list == nil {
-			list = []letter{}
+			list = []Letter{}
 		}
 		writeJSON(w, list)
 	})
@@ -176,7 +182,7 @@ func (a *Agent) pages() http.Handler {
 		slices.Reverse(letters)
 		_ = statusPage.Execute(w, struct {
 			Status
-			Letters []letter
+			Letters []Letter
 		}{a.Status(), letters}) // the client may be gone
 	})
 	return mux
@@ -252,8 +258,8 @@ a { color: #0b62c4 }
 {{end}}{{end}}</table></div>
 <h2>Arrived since the start</h2>
 <div class="wide"><table>
-<tr><th class="n">UDP<th class="n">framed<th class="n">HTTP<th class="n">rejected<th class="n">dropped by rules<th class="n">by the kernel<th class="n">for want of disk
-<tr><td class="n">{{.Intake.UDP}}<td class="n">{{.Intake.Stream}}<td class="n">{{.Intake.HTTP}}<td class="n">{{.Intake.Rejected}}<td class="n">{{.Intake.DroppedByRule}}<td class="n">{{.Intake.KernelDropped}}<td class="n">{{.Intake.QueueDropped}}
+<tr><th class="n">UDP<th class="n">framed<th class="n">HTTP<th class="n">rejected<th class="n">dropped by rules<th class="n">by the kernel<th class="n">for want of disk<th class="n">came back
+<tr><td class="n">{{.Intake.UDP}}<td class="n">{{.Intake.Stream}}<td class="n">{{.Intake.HTTP}}<td class="n">{{.Intake.Rejected}}<td class="n">{{.Intake.DroppedByRule}}<td class="n">{{.Intake.KernelDropped}}<td class="n">{{.Intake.QueueDropped}}<td class="n">{{.Intake.CameBack}}
 </table></div>
 <h2>Spool</h2>
 <p>{{mb .Spool.Bytes}} of {{mb .Spool.Limit}} in <code>{{.Spool.Folder}}</code>, {{mb .Spool.PendingBytes}} waiting for the disk; {{.Spool.Dropped}} documents removed by the limits.{{if .Spool.DamagedFiles}} <span class="bad">{{.Spool.DamagedFiles}} damaged files were put aside there.</span>{{end}}</p>
@@ -282,6 +288,8 @@ type outboxDescs struct {
 
 	letters, lettersDropped *prometheus.Desc
 
+	looped, repeated *prometheus.Desc
+
 	waiting, sent, sentBytes, refused, retried, lost, damaged, calls, throttled, failures, underWay, callTime, lag *prometheus.Desc
 }
 
@@ -306,6 +314,9 @@ func newOutboxDescs(prefix string) *outboxDescs {
 
 		letters:        desc("dead_letters_total", "Dead letters kept."),
 		lettersDropped: desc("dead_letters_dropped_total", "Dead letters that could not be kept, or were too many of a kind."),
+
+		looped:   desc("looped_total", "Documents that came back with the id of who passed them on; they go no further."),
+		repeated: desc("repeated_total", "Documents that had been passed on shortly before and came again, from where they were sent or from their sender; they go no further."),
 
 		waiting:   desc("waiting", "Documents in the spool that the destination does not have.", to),
 		sent:      desc("sent_total", "Documents that the destination was sent and answered for, refused ones included.", to),
@@ -358,6 +369,8 @@ func (o *outbox) collect(ch chan<- prometheus.Metric, desc *outboxDescs) {
 	}
 	count(desc.letters, float64(o.letters.kept.Load()))
 	count(desc.lettersDropped, float64(o.letters.dropped.Load()))
+	count(desc.looped, float64(o.loops.looped.Load()))
+	count(desc.repeated, float64(o.loops.repeated.Load()))
 	sp := o.spool.Stats()
 	gauge(desc.bytes, float64(sp.Bytes))
 	gauge(desc.files, float64(sp.Files))

@@ -51,13 +51,13 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.proxy, "proxy-address", "p", "", "HTTPS proxy to reach destinations through")
 	fs.BoolVarP(&f.version, "version", "v", false, "print the version")
 
-	fs.StringArrayVar(&f.to, "to", nil, "destination, may be repeated: aws, aws:REGION, http://ROENTGEN:2000, otlp, otlp:http://HOST:4318, grpc://HOST:4317, each with NAME= in front (default aws)")
+	fs.StringArrayVar(&f.to, "to", nil, "`destination`, may be repeated: aws, aws:REGION, http://ROENTGEN:2000, otlp, otlp:http://HOST:4318, grpc://HOST:4317, each with NAME= in front (default aws)")
 	fs.StringVar(&f.unix, "unix-socket", "", "path of a Unix socket to take documents and calls at, too")
 	fs.StringVar(&f.spoolDir, "spool-dir", "", "folder for documents under way (default $STATE_DIRECTORY, else $XDG_STATE_HOME/roentgen-agent, else ~/.local/state/roentgen-agent)")
 	fs.StringVar(&f.spoolSize, "spool-size", "", "how much may wait on the disk, the oldest goes first (default 1GiB)")
 	fs.StringVar(&f.spoolAge, "spool-age", "", "how long documents may wait (default 7d)")
 	fs.StringVar(&f.samplingFrom, "sampling-from", "", "name of the destination that answers sampling and all other calls (default: the first)")
-	fs.StringSliceVar(&f.hosts, "hosts", nil, "names under which web browsers may reach the agent's pages")
+	fs.StringSliceVar(&f.hosts, "hosts", nil, "`names` under which web browsers may reach the agent's pages")
 	fs.StringVar(&f.logFormat, "log-format", "", "daemon, text or json (default daemon)")
 	fs.SortFlags = false
 }
@@ -183,11 +183,10 @@ change at once, and the log file is opened anew.`,
   roentgen agent --to grpc://collector:4317                       as OpenTelemetry spans
   roentgen agent doctor                                           check the set-up
   roentgen agent status                                           rates, queue, errors`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if flags.version {
-				_, err := fmt.Fprintf(env.Stdout, "roentgen agent %s, in place of the AWS X-Ray daemon\n", build(env).Version)
-				return err
+				return printAgentVersion(env)
 			}
 			return runAgent(cmd.Context(), env, &flags)
 		},
@@ -195,6 +194,11 @@ change at once, and the log file is opened anew.`,
 	flags.register(cmd.Flags())
 	cmd.AddCommand(newAgentStatusCommand(env), newAgentDoctorCommand(env))
 	return cmd
+}
+
+func printAgentVersion(env *Env) error {
+	_, err := fmt.Fprintf(env.Stdout, "roentgen agent %s, in place of the AWS X-Ray daemon\n", build(env).Version)
+	return err
 }
 
 // agentMemory is where the garbage collector begins to work harder. 4 MB of it are
@@ -301,9 +305,9 @@ func newAgentStatusCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a running agent does: rates, queue, spool, lag and errors",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 	}
-	cmd.Flags().StringVar(&endpoint, "endpoint", "", "address of the agent (default: what its configuration file says, else http://127.0.0.1:2000)")
+	cmd.Flags().StringVar(&endpoint, "endpoint", "", "`address` of the agent (default: what its configuration file says, else http://127.0.0.1:2000)")
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file of the agent")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print all figures as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -323,6 +327,9 @@ func newAgentStatusCommand(env *Env) *cobra.Command {
 		var first, st agent.Status
 		if err := c.get(cmd.Context(), "/status", &first); err != nil {
 			var api *apiError
+			if errors.Is(err, errNobody) {
+				return fmt.Errorf("no agent answers at %s; start one with `roentgen agent`, or name another one with --endpoint", c.endpoint)
+			}
 			if errors.As(err, &api) {
 				return fmt.Errorf("%s is no agent: %w", c.endpoint, err)
 			}
@@ -369,6 +376,9 @@ func printStatus(w io.Writer, first, st *agent.Status) {
 	if st.Intake.DroppedByRule > 0 {
 		fmt.Fprintf(w, "       %s dropped by rules\n", group(int(st.Intake.DroppedByRule)))
 	}
+	if n := int(st.Intake.CameBack()); n > 0 {
+		fmt.Fprintf(w, "       %s came back from where they were sent, or came twice\n", group(n))
+	}
 	fmt.Fprintf(w, "spool  %.1f of %.0f MB in %s\n", float64(st.Spool.Bytes)/1e6, float64(st.Spool.Limit)/1e6, st.Spool.Folder)
 	if st.Spool.Dropped > 0 {
 		fmt.Fprintf(w, "       %s removed by the limits of the spool\n", group(int(st.Spool.Dropped)))
@@ -406,8 +416,11 @@ ports, the folder of the spool, the size of the socket's buffer, region and
 credentials, and whether each destination answers and agrees about the time.
 
 The exit status is 0 when nothing is wrong, 1 when something is.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if flags.version {
+				return printAgentVersion(env)
+			}
 			cfg, file, warnings, err := flags.load(env.Getenv)
 			if err != nil {
 				return usageError(err)

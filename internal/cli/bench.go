@@ -25,7 +25,7 @@ func newBenchCommand(env *Env) *cobra.Command {
 on free loopback ports and measures the whole matrix, each case beside a server
 that only reads and discards the same bodies. What the figures mean and how to
 repeat them is in test/bench/README.md.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBenchIngestCommand(env), newBenchReadCommand(env), newBenchSearchCommand(env), newBenchSinkCommand(env), newBenchSuiteCommand(env), newBenchAgentCommand(env), newBenchDiskCommand(env))
@@ -43,7 +43,7 @@ func newBenchIngestCommand(env *Env) *cobra.Command {
 		Example: `  roentgen bench ingest --size 1000 --batch 50 --clients 8 --duration 10s
   roentgen bench ingest --udp --size 600 --documents 50000 --rate 100000
   roentgen bench ingest --documents 1000000 --ids ids.txt --pid $(pidof roentgen)`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	f := cmd.Flags()
 	endpoint := endpointFlag(f, env)
@@ -145,7 +145,7 @@ func newBenchReadCommand(env *Env) *cobra.Command {
 		Use:     "read --ids FILE",
 		Short:   "Read traces by id and measure how long it takes",
 		Example: `  roentgen bench read --ids ids.txt --reads 10000 --clients 1`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.Flags().StringVar(&idFile, "ids", "", "file with a trace id on each line, as bench ingest --ids writes it")
@@ -191,7 +191,7 @@ func newBenchSearchCommand(env *Env) *cobra.Command {
 table of how long the answers took. Load it first with bench ingest --rare.`,
 		Example: `  roentgen bench ingest --documents 1000000 --rare --batch 500 --clients 4
   roentgen bench search --window 1h --times 100`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.Flags().DurationVar(&window, "window", time.Hour, "how far back the searches look")
@@ -219,7 +219,7 @@ func newBenchSinkCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sink",
 		Short: "Read and discard what is sent, as the ceiling to compare with",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := bench.StartSink(listen)
 			if err != nil {
@@ -243,7 +243,7 @@ func newBenchSuiteCommand(env *Env) *cobra.Command {
 		Short: "Measure the whole matrix on servers of its own",
 		Example: `  roentgen bench suite --duration 10s > figures.md
   roentgen bench suite --only 'HTTP, 1000 B, batches of 50'`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	cmd.Flags().StringVar(&s.Scratch, "scratch", os.TempDir(), "folder for the servers' data")
 	cmd.Flags().DurationVar(&s.Duration, "duration", 10*time.Second, "how long to load each server")
@@ -292,7 +292,7 @@ func newBenchDiskCommand(env *Env) *cobra.Command {
 		Long: `Compact the data folder of a stopped server completely and show what each kind of
 key takes there: how many there are, their bytes as they are given to Pebble, and
 their bytes on disk, both also for each document.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg("name the data folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err != nil {
 				return err // opening would make the folder

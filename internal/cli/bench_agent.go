@@ -27,7 +27,7 @@ rates, the agent's CPU time and memory, and the latency that it adds.`,
   roentgen bench agent --only 'API 40ms'
   roentgen bench agent --daemon ./xray                   the X-Ray daemon instead
   roentgen bench agent --one --rate 30000 --latency 40ms --outage 10m --duration 10m --spool-size 20GB`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	f := cmd.Flags()
 	f.StringVar(&b.Scratch, "scratch", os.TempDir(), "folder for spools")

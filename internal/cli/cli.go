@@ -56,18 +56,22 @@ from it. Everything is in this one program.`,
   roentgen graph                  show who calls whom`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Version:       build(env).Version,
 	}
 	root.SetVersionTemplate("roentgen {{.Version}}\n")
-	plainUsage(root)
+	plainUsage(root, helpWidth(env))
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if errors.Is(err, pflag.ErrHelp) {
 			return err
+		}
+		// A flag of a command that is misspelt is unknown to the one above it.
+		if args := cmd.Flags().Args(); len(args) > 0 && cmd.HasAvailableSubCommands() {
+			return unknownCommand(cmd, args[0])
 		}
 		return usageError(&hintError{err, cmd})
 	})
@@ -90,9 +94,7 @@ from it. Everything is in this one program.`,
 		newBenchCommand(env),
 		newVersionCommand(env),
 	)
-	for _, cmd := range root.Commands() {
-		blameUsage(cmd)
-	}
+	root.SetHelpCommand(newHelpCommand())
 	return root
 }
 
@@ -107,22 +109,6 @@ func (e *hintError) Error() string {
 }
 
 func (e *hintError) Unwrap() error { return e.err }
-
-// blameUsage makes complaints about the arguments of cmd exit with status 2.
-func blameUsage(cmd *cobra.Command) {
-	check := cmd.Args
-	if check == nil {
-		return
-	}
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		err := check(cmd, args)
-		var exit *exitError
-		if err == nil || errors.As(err, &exit) {
-			return err
-		}
-		return usageError(&hintError{err, cmd})
-	}
-}
 
 // Main runs the command line args (without the program's name) and returns the
 // exit status: 0 success, 1 failure, 2 wrong usage.
@@ -140,10 +126,6 @@ func Main(ctx context.Context, env *Env, args []string) int {
 	var exit *exitError
 	if errors.As(err, &exit) {
 		status = exit.status
-	} else if strings.HasPrefix(err.Error(), "unknown command ") {
-		// cobra finds this one itself, before anybody's Args are asked.
-		status = 2
-		err = &hintError{err, root}
 	}
 	if text := err.Error(); text != "" {
 		io.WriteString(env.Stderr, "roentgen: "+strings.TrimSpace(text)+"\n")

@@ -42,7 +42,7 @@ type connection struct {
 // --ca-bundle. Their defaults come from the environment.
 func endpointFlag(fs *pflag.FlagSet, env *Env) *connection {
 	c := &connection{getenv: env.Getenv}
-	fs.StringVar(&c.endpoint, "endpoint", firstOf(env.Getenv("ROENTGEN_ENDPOINT"), defaultEndpoint), "address of the server (environment: ROENTGEN_ENDPOINT)")
+	fs.StringVar(&c.endpoint, "endpoint", firstOf(env.Getenv("ROENTGEN_ENDPOINT"), defaultEndpoint), "`address` of the server (environment: ROENTGEN_ENDPOINT)")
 	fs.StringVar(&c.profile, "profile", env.Getenv("ROENTGEN_PROFILE"), "`name` of the profile in ~/.aws/credentials that holds the key, for a server that asks for one")
 	fs.StringVar(&c.caBundle, "ca-bundle", firstOf(env.Getenv("ROENTGEN_CA_BUNDLE"), env.Getenv("AWS_CA_BUNDLE")), "`file` with the certificates of authorities to trust, for https (environment: ROENTGEN_CA_BUNDLE, AWS_CA_BUNDLE)")
 	return c
@@ -166,6 +166,9 @@ func (c *client) send(ctx context.Context, hc *http.Client, method, path string,
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if resp.StatusCode == http.StatusBadRequest && bytes.Contains(text, []byte("HTTP request to an HTTPS server")) {
+		return nil, fmt.Errorf("%s speaks TLS alone; write https:// in place of http://", c.endpoint)
+	}
 	e := &apiError{Status: resp.StatusCode, Code: resp.Header.Get("x-amzn-errortype")}
 	// encoding/json matches names without regard to case, so Message and
 	// message both land here.
@@ -179,6 +182,18 @@ func (c *client) send(ctx context.Context, hc *http.Client, method, path string,
 	return nil, e
 }
 
+// errNobody reports that no process listens at the server's address.
+var errNobody = errors.New("nothing answers")
+
+// nobodyError names the address. It matches errNobody.
+type nobodyError struct{ endpoint string }
+
+func (e *nobodyError) Error() string {
+	return fmt.Sprintf("nothing answers at %s; start a server with `roentgen serve`, or name another one with --endpoint", e.endpoint)
+}
+
+func (e *nobodyError) Unwrap() error { return errNobody }
+
 // explain says in plain words why a server could not be reached.
 func (c *client) explain(err error) error {
 	var dns *net.DNSError
@@ -186,11 +201,13 @@ func (c *client) explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nothing answers at %s; start a server with `roentgen serve`, or name another one with --endpoint", c.endpoint)
+		return &nobodyError{c.endpoint}
 	case errors.As(err, new(x509.UnknownAuthorityError)):
 		return fmt.Errorf("the certificate of %s is not from an authority that this machine trusts; name the authority's with --ca-bundle", c.endpoint)
 	case errors.As(err, &dns):
 		return fmt.Errorf("the host of %s cannot be found; check --endpoint", c.endpoint)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Errorf("%s answers without TLS; write http:// in place of https://", c.endpoint)
 	}
 	var uerr *url.Error
 	if errors.As(err, &uerr) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -138,6 +139,28 @@ func TestExportToPipe(t *testing.T) {
 	}
 	if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() {
 		t.Errorf("it is %v now, %v", info.Mode(), err)
+	}
+}
+
+// TestWrongScheme asks with TLS where there is none, and the other way round.
+func TestWrongScheme(t *testing.T) {
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	for _, c := range []struct{ endpoint, want string }{
+		{strings.Replace(plain.URL, "http:", "https:", 1), " answers without TLS; write http:// in place of https://"},
+		{strings.Replace(secure.URL, "https:", "http:", 1), " speaks TLS alone; write https:// in place of http://"},
+	} {
+		client, err := newClient(connection{endpoint: c.endpoint, getenv: func(string) string { return "" }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.get(t.Context(), "/api/traces", new(any)); err == nil || err.Error() != c.endpoint+c.want {
+			t.Errorf("%s: %v, want %q", c.endpoint, err, c.endpoint+c.want)
+		}
 	}
 }
 

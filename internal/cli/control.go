@@ -21,20 +21,18 @@ const maxControlFile = 64 << 20
 func newControlCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "control",
-		Short: "Save and restore what is configured: groups, policies, tags, ...",
+		Short: "Save and restore what is configured: groups, sampling rules, saved views, ...",
 		Long: `Save and restore the control state: what people configured through the API, that is
-groups, sampling rules, tags, resource policies, encryption, indexing rules and the
-trace segment destination. Traces are not part of it.`,
+groups, sampling rules, tags, resource policies, encryption, indexing rules, the trace
+segment destination, and the page's saved views and short links. Neither traces nor
+access keys are part of it.`,
 		Example: `  roentgen control export backup.json
   roentgen control import --check backup.json
   roentgen control import backup.json --endpoint http://traces.example.com:2000`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newControlExportCommand(env), newControlImportCommand(env))
-	for _, sub := range cmd.Commands() {
-		blameUsage(sub)
-	}
 	return cmd
 }
 
@@ -44,7 +42,7 @@ func newControlExportCommand(env *Env) *cobra.Command {
 		Short: "Write the control state to a file, or to standard output",
 		Example: `  roentgen control export backup.json
   roentgen control export | jq .state.groups`,
-		Args: cobra.MaximumNArgs(1),
+		Args: argsUpTo(1),
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -121,7 +119,7 @@ are stored stay filed under their groups.
 A file that was edited has to have its checksum taken out. "-" reads standard input.`,
 		Example: `  roentgen control import --check backup.json
   roentgen control export --endpoint http://old:2000 | roentgen control import -`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg("name the file to import, or - for standard input"),
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.Flags().BoolVar(&check, "check", false, "change nothing, only say what would change")

@@ -64,9 +64,9 @@ only, so that a demo never writes to the data of a real server.`,
 	fs := cmd.Flags()
 	fs.Float64Var(&f.rate, "rate", 20, "requests a second, averaged over a day; each makes about four documents")
 	fs.StringVar(&f.history, "history", "1h", "how much of the shop's past to import; 0 for none")
-	fs.Uint64Var(&f.seed, "seed", 1, "what happens in the shop derives from this number")
+	fs.Uint64Var(&f.seed, "seed", 1, "what happens in the shop derives from this `number`")
 	fs.StringVar(&f.duration, "duration", "0", "end after this time; 0 runs until interrupted")
-	fs.StringArrayVar(&f.with, "with", nil, "a command to run beside the shop, told by AWS_XRAY_DAEMON_ADDRESS where to send; it should end\nwhen its standard input does; may be repeated")
+	fs.StringArrayVar(&f.with, "with", nil, "a `command` to run beside the shop, told by AWS_XRAY_DAEMON_ADDRESS where to send; it should end when its standard input does; may be repeated")
 	f.settings.Register(fs)
 	// What holds when nobody says these is another thing than with serve.
 	dir, level := fs.Lookup("data-dir"), fs.Lookup("log-level")

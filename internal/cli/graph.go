@@ -107,13 +107,13 @@ A narrow terminal shows fewer columns; --table gives nodes and edges as tables,
   roentgen graph --since 6h --group checkout --sort p99
   roentgen graph --trace 1-58406520-a006649127e371903a2de979
   roentgen graph --dot | dot -Tsvg > services.svg`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.Flags().StringVar(&since, "since", "15m", "beginning of the window: a time ago, or a time")
 	cmd.Flags().StringVar(&until, "until", "", "end of the window: a time ago, or a time (default: now)")
 	cmd.Flags().StringVar(&groupName, "group", "", "count only the traces of this group")
-	cmd.Flags().StringArrayVar(&traces, "trace", nil, "show the graph of this trace instead (may be repeated)")
+	cmd.Flags().StringArrayVar(&traces, "trace", nil, "show the graph of the trace with this `id` instead (may be repeated)")
 	cmd.Flags().StringVar(&order, "sort", "calls", "what comes first: "+graphSortNames)
 	cmd.Flags().BoolVar(&asTable, "table", false, "print nodes and edges as tables")
 	cmd.Flags().BoolVar(&asDot, "dot", false, "print the graph in the language of Graphviz")
@@ -183,6 +183,9 @@ A narrow terminal shows fewer columns; --table gives nodes and edges as tables,
 			g.dot(&b)
 		case len(g.nodes) == 0 && len(traces) > 0:
 			fmt.Fprintf(&b, "nothing is stored of %s at %s; roentgen traces lists what is\n", plural(len(traces), "such trace"), c.endpoint)
+		case len(g.nodes) == 0 && groupName != "":
+			fmt.Fprintf(&b, "nothing that arrived between %s and %s is in the group %s; --since looks further back, and a group holds only what arrived while there was one\n",
+				start.In(g.location).Format("2006-01-02 15:04:05"), end.In(g.location).Format("2006-01-02 15:04:05 MST"), clean(groupName))
 		case len(g.nodes) == 0:
 			fmt.Fprintf(&b, "nothing arrived between %s and %s; --since looks further back, roentgen put sends documents, and roentgen demo shows a system at work\n",
 				start.In(g.location).Format("2006-01-02 15:04:05"), end.In(g.location).Format("2006-01-02 15:04:05 MST"))

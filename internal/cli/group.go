@@ -28,7 +28,7 @@ stands for the group's present expression.`,
 		Example: `  roentgen group list
   roentgen group create slow-orders 'service("orders") AND responsetime > 2'
   roentgen graph --group slow-orders`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
@@ -37,9 +37,6 @@ stands for the group's present expression.`,
 		newGroupWriteCommand(env, "update", "/UpdateGroup", "Give a group another expression", "changed group %s; traces that arrive from now on are filed by the new expression\n"),
 		newGroupDeleteCommand(env),
 	)
-	for _, sub := range cmd.Commands() {
-		blameUsage(sub)
-	}
 	return cmd
 }
 
@@ -51,7 +48,7 @@ func newGroupListCommand(env *Env) *cobra.Command {
 		Use:     "list",
 		Short:   "List the groups",
 		Example: `  roentgen group list`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one group a line, as JSON")
@@ -161,7 +158,7 @@ func newGroupDeleteCommand(env *Env) *cobra.Command {
 		Use:     "delete NAME",
 		Short:   "Remove a group; its traces stay",
 		Example: `  roentgen group delete slow-orders`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg("name the group"),
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

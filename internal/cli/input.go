@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,6 +59,17 @@ func readInputs(stdin io.Reader, files []string) ([]inputDocument, error) {
 		docs = append(docs, splitDocuments(name, data)...)
 	}
 	return docs, nil
+}
+
+// noDocument says that none of the inputs holds a document.
+func noDocument(files []string) error {
+	names := slices.Clone(files)
+	for i, name := range names {
+		if name == "-" {
+			names[i] = "standard input"
+		}
+	}
+	return &exitError{1, fmt.Errorf("no document found in %s", strings.Join(names, ", "))}
 }
 
 // splitDocuments finds the documents in a file. It understands one document on

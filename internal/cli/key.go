@@ -37,13 +37,10 @@ sign with them.`,
   roentgen key create --keys keys.json --role write --name shop --expires 90d
   roentgen key list --keys keys.json
   roentgen key revoke --keys keys.json RGENW5SN7YSLQ2VBD4KA`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newKeyCreateCommand(env), newKeyListCommand(env), newKeyRevokeCommand(env))
-	for _, sub := range cmd.Commands() {
-		blameUsage(sub)
-	}
 	return cmd
 }
 
@@ -76,10 +73,10 @@ func newKeyCreateCommand(env *Env) *cobra.Command {
 		Short: "Make a key and show its secret, this once",
 		Example: `  roentgen key create --keys keys.json --role admin --name laptop
   roentgen key create --keys keys.json --role write,read --expires 90d --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	file := keysFlag(cmd.Flags(), env)
-	cmd.Flags().StringSliceVar(&roleNames, "role", nil, "what it may be used for: write, read or admin; several with commas")
+	cmd.Flags().StringSliceVar(&roleNames, "role", nil, "the `role`s it has: write, read or admin; several with commas")
 	cmd.Flags().StringVar(&name, "name", "", "whose it is, for people")
 	cmd.Flags().StringVar(&expires, "expires", "", "`age` at which it stops working, such as 90d (default: never)")
 	cmd.Flags().Int64Var(&documentsPerSecond, "documents-per-second", 0, "segment documents a second that may be sent with it; 0: as much as the server's settings say")
@@ -153,7 +150,7 @@ func newKeyListCommand(env *Env) *cobra.Command {
 		Use:     "list",
 		Short:   "List the keys, without their secrets",
 		Example: `  roentgen key list --keys keys.json`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	file := keysFlag(cmd.Flags(), env)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one key a line, as JSON")
@@ -217,7 +214,7 @@ func newKeyRevokeCommand(env *Env) *cobra.Command {
 		Short:   "Take a key back, for good",
 		Long:    `Take a key back, named by its access key id. Its secret is erased; the entry stays in the list.`,
 		Example: `  roentgen key revoke --keys keys.json RGENW5SN7YSLQ2VBD4KA`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg("name the key by its access key id"),
 	}
 	file := keysFlag(cmd.Flags(), env)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {

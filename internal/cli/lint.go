@@ -80,7 +80,7 @@ refused (with --strict: or earns a warning), 2 for wrong usage.`,
 				}
 				switch {
 				case len(docs) == 0:
-					return &exitError{1, fmt.Errorf("no document found in %s", strings.Join(args, ", "))}
+					return noDocument(args)
 				case len(found) == 0:
 					fmt.Fprintf(env.Stdout, "%s, all would be accepted\n", plural(documents, "document"))
 				default:
@@ -98,20 +98,6 @@ refused (with --strict: or earns a warning), 2 for wrong usage.`,
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with status 1 for warnings too")
 	colourFlag(cmd, &colour)
 	return cmd
-}
-
-func colourFlag(cmd *cobra.Command, colour *string) {
-	cmd.Flags().StringVar(colour, "color", "auto", "colours: auto, always or never")
-}
-
-// needArgs demands at least n arguments and says which.
-func needArgs(n int, what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < n {
-			return &exitError{2, fmt.Errorf("%s; see roentgen %s --help", what, cmd.Name())}
-		}
-		return nil
-	}
 }
 
 func (f *finding) print(w io.Writer, t terminal) {

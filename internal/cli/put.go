@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -60,7 +61,7 @@ something failed, and 2 for wrong usage.`,
 			return err
 		}
 		if len(docs) == 0 {
-			return &exitError{1, fmt.Errorf("no document found in %s", strings.Join(args, ", "))}
+			return noDocument(args)
 		}
 		path := "/TraceSegments"
 		if imported {
@@ -88,6 +89,9 @@ something failed, and 2 for wrong usage.`,
 			if err != nil {
 				if imported && isStatus(err, http.StatusNotFound) {
 					err = fmt.Errorf("%s has no import: --import works with Roentgen servers only", c.endpoint)
+				}
+				if limit, ok := strings.CutPrefix(messageOf(err), "Exceeding maximum segment count: "); ok {
+					err = fmt.Errorf("%s takes %s documents in a call; --batch %s sends no more", c.endpoint, limit, limit)
 				}
 				if from > 0 {
 					return fmt.Errorf("%w; the first %s were stored", err, plural(from-refused, "document"))
@@ -132,6 +136,15 @@ something failed, and 2 for wrong usage.`,
 		return nil
 	}
 	return cmd
+}
+
+// messageOf returns what the server said, when err is its answer.
+func messageOf(err error) string {
+	var e *apiError
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return ""
 }
 
 func isStatus(err error, status int) bool {

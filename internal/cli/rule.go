@@ -50,7 +50,7 @@ rule's.`,
   roentgen rule explain --service till GET http://shop.example.com/cart/7
   roentgen rule simulate cart --rate 1%
   roentgen rule clients`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
@@ -62,9 +62,6 @@ rule's.`,
 		newRuleSimulateCommand(env),
 		newRuleClientsCommand(env),
 	)
-	for _, sub := range cmd.Commands() {
-		blameUsage(sub)
-	}
 	return cmd
 }
 
@@ -96,7 +93,7 @@ func (f *ruleFlags) add(cmd *cobra.Command, def string) {
 	for _, m := range ruleMembers {
 		f.texts[m.member] = f.flags.String(m.flag, def, m.help+"; * and ? are wildcards")
 	}
-	f.flags.StringArrayVar(&f.attributes, "attribute", nil, "KEY=VALUE that must be there; X-Ray SDKs pass over such rules (may be repeated)")
+	f.flags.StringArrayVar(&f.attributes, "attribute", nil, "`KEY=VALUE` that must be there; X-Ray SDKs pass over such rules (may be repeated)")
 	f.flags.StringVar(&f.rate, "rate", "5%", "share of requests beyond the reservoir, 0.05 or 5%")
 	f.flags.IntVar(&f.reservoir, "reservoir", 1, "requests a second that are taken first")
 	f.flags.IntVar(&f.priority, "priority", 1000, "from 1 to 9999; rules are tried in this order")
@@ -210,7 +207,7 @@ func newRuleListCommand(env *Env) *cobra.Command {
 		Use:     "list",
 		Short:   "List the rules, in the order in which they are tried",
 		Example: `  roentgen rule list`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one rule a line, as JSON")

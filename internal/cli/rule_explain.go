@@ -44,7 +44,7 @@ not said of the request is not known of it, and matches every rule, as in X-Ray'
 SDKs. The URL gives host and path.`,
 		Example: `  roentgen rule explain --service till GET http://shop.example.com/cart/7
   roentgen rule explain --service till --attribute tenant=acme`,
-		Args: cobra.MaximumNArgs(2),
+		Args: argsUpTo(2),
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	f.flags = cmd.Flags()
@@ -52,7 +52,7 @@ SDKs. The URL gives host and path.`,
 	for _, m := range ruleMembers {
 		f.texts[m.member] = f.flags.String(m.flag, "", strings.TrimSuffix(m.help, "; X-Ray SDKs pass over rules with another one than *"))
 	}
-	f.flags.StringArrayVar(&f.attributes, "attribute", nil, "KEY=VALUE, an attribute of the request (may be repeated)")
+	f.flags.StringArrayVar(&f.attributes, "attribute", nil, "`KEY=VALUE`, an attribute of the request (may be repeated)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the server's answer as JSON")
 	cmd.Flags().IntVar(&columns, "width", 0, "columns to fill (default: those of the terminal)")
 	colourFlag(cmd, &colour)
@@ -264,7 +264,7 @@ more than is shown here, and a larger rate would have kept more.`,
   roentgen rule simulate cart --rate 1% --reservoir 2 --since 7d
   roentgen rule simulate health --path /healthz --priority 1 --reservoir 0 --rate 0
   roentgen rule simulate cart --delete`,
-		Args: cobra.MaximumNArgs(1),
+		Args: argsUpTo(1),
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	f.add(cmd, "")
@@ -468,7 +468,7 @@ A client that is new has no share yet. One that was silent for more than half a 
 lost it to the others.`,
 		Example: `  roentgen rule clients
   roentgen rule clients cart --json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: argsUpTo(1),
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.Flags().IntVarP(&limit, "limit", "n", 200, "how many clients to show")

@@ -52,7 +52,7 @@ a flag, a variable or the file is wrong.`,
   roentgen serve --forward http://central:2000 --forward grpc://collector:4317
   roentgen serve --config roentgen.yaml --print-config
   ROENTGEN_LOG_FORMAT=json roentgen serve`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if printAs == "" {
 				return runServer(cmd.Context(), env, &flags, nil)

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strconv"
 	"strings"
 	"unicode"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	"golang.org/x/text/width"
 )
@@ -55,6 +57,27 @@ func newTerminal(w io.Writer, env *Env, colour string, columns int) terminal {
 	up := strings.ToUpper(locale)
 	t.ascii = isTerm && locale != "" && !strings.Contains(up, "UTF-8") && !strings.Contains(up, "UTF8")
 	return t
+}
+
+// colourFlag adds the flag that says when to write in colour.
+func colourFlag(cmd *cobra.Command, colour *string) {
+	*colour = "auto"
+	cmd.Flags().Var((*colourValue)(colour), "color", "colours: auto, always or never")
+}
+
+// colourValue is the value of --color.
+type colourValue string
+
+func (v *colourValue) String() string { return string(*v) }
+func (v *colourValue) Type() string   { return "when" }
+
+func (v *colourValue) Set(text string) error {
+	switch text {
+	case "auto", "always", "never":
+		*v = colourValue(text)
+		return nil
+	}
+	return errors.New("it is auto, always or never")
 }
 
 // The colours, chosen to read on dark and on light grounds.

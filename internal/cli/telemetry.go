@@ -59,7 +59,7 @@ cover all records of a sender, with --latest the latest one: a minute, as a rule
 		Example: `  roentgen telemetry
   roentgen telemetry --latest
   roentgen telemetry --json | jq 'select(.Total.SegmentsSpilloverCount > 0)'`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	endpoint := endpointFlag(cmd.Flags(), env)
 	cmd.Flags().BoolVar(&latest, "latest", false, "figures of the latest record instead of all")

@@ -340,7 +340,10 @@ func (p *waterfallPrinter) header() {
 		took = "in progress"
 	}
 	title, began := "Trace "+w.id, time.Unix(0, int64(w.first*1e9)).In(p.o.location).Format("2006-01-02 15:04:05.000 MST")
-	counts := plural(w.segments, "segment") + ", " + plural(w.entries-w.segments, "subsegment")
+	counts := plural(w.segments, "segment")
+	if n := w.entries - w.segments; n > 0 {
+		counts += ", " + plural(n, "subsegment")
+	}
 	middle := p.g.sep
 	if cells(title+began+took+counts)+3*cells(p.g.sep) > t.width {
 		middle = "\n" // two lines that are whole rather than one that the terminal breaks
@@ -403,9 +406,11 @@ func (p *waterfallPrinter) axis() {
 	}
 	first, last := formatSeconds(0), formatSeconds(total)
 	put(0, first)
-	put(p.bar-len(last), last)
+	if total > 0 { // else it would be 0 everywhere
+		put(p.bar-len(last), last)
+	}
 	free := len(first) // where the next text may begin, a space before it included
-	for i := 1; i < ticks; i++ {
+	for i := 1; i < ticks && total > 0; i++ {
 		s := formatSeconds(total * float64(i) / float64(ticks))
 		at := p.bar*i/ticks - len(s)/2
 		if at > free && at+len(s) < p.bar-len(last) { // texts never touch each other

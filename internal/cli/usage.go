@@ -1,23 +1,35 @@
 package cli
 
 import (
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 )
 
+// helpWidth returns the columns that help may fill; 0, where nobody looks at it in a
+// terminal, sets no bound, so that a search for a flag finds all of its line.
+func helpWidth(env *Env) int {
+	if f, ok := env.Stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return newTerminal(env.Stdout, env, "never", 0).width
+	}
+	return 0
+}
+
 // plainUsage makes the help of root and its commands show a switch as --json
-// rather than --json[=true|false], which pflag prints and nobody types.
-func plainUsage(root *cobra.Command) {
-	cobra.AddTemplateFunc("flagUsages", flagUsages)
+// rather than --json[=true|false], which pflag prints and nobody types, and break
+// what does not fit into so many columns.
+func plainUsage(root *cobra.Command, columns int) {
+	cobra.AddTemplateFunc("flagUsages", func(flags *pflag.FlagSet) string { return flagUsages(flags, columns) })
 	root.SetUsageTemplate(strings.NewReplacer(
 		".LocalFlags.FlagUsages", "flagUsages .LocalFlags",
 		".InheritedFlags.FlagUsages", "flagUsages .InheritedFlags",
 	).Replace(root.UsageTemplate()))
 }
 
-func flagUsages(flags *pflag.FlagSet) string {
+func flagUsages(flags *pflag.FlagSet, columns int) string {
 	shown := pflag.NewFlagSet("", pflag.ContinueOnError)
 	shown.SortFlags = flags.SortFlags
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -27,7 +39,7 @@ func flagUsages(flags *pflag.FlagSet) string {
 		}
 		shown.AddFlag(&plain)
 	})
-	return shown.FlagUsages()
+	return shown.FlagUsagesWrapped(columns)
 }
 
 // plainSwitch is a switch of the one type for which pflag shows the name alone.

@@ -19,7 +19,7 @@ func newVersionCommand(env *Env) *cobra.Command {
 		Short: "Print the version, and what it was built from",
 		Example: `  roentgen version
   roentgen version --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := build(env)
 			if asJSON {

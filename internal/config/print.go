@@ -20,7 +20,11 @@ func (l *Loaded) WriteYAML(w io.Writer) error {
 		width = max(width, len(line))
 	}
 	for i, s := range settings {
-		if _, err := fmt.Fprintf(w, "%-*s  # %s\n", width, lines[i], l.origins[s.Name]); err != nil {
+		origin := l.origins[s.Name]
+		if quota := s.quota(&l.Config); quota != "" {
+			origin += "; " + quota + " by aws-limits"
+		}
+		if _, err := fmt.Fprintf(w, "%-*s  # %s\n", width, lines[i], origin); err != nil {
 			return err
 		}
 	}
@@ -52,7 +56,7 @@ func (s *Setting) yaml(c *Config) string {
 type InForce struct {
 	*Setting
 	Value  string // in the form in which it is read
-	Origin string // "default", "file:line", "$VARIABLE" or "--flag"
+	Origin string // "default", "file:line", "$VARIABLE", "--flag" or "aws-limits"
 }
 
 // InForce lists all settings in their order.
@@ -60,6 +64,9 @@ func (l *Loaded) InForce() []InForce {
 	list := make([]InForce, len(settings))
 	for i, s := range settings {
 		list[i] = InForce{s, s.Text(&l.Config), l.origins[s.Name]}
+		if quota := s.quota(&l.Config); quota != "" {
+			list[i].Value, list[i].Origin = quota, "aws-limits"
+		}
 	}
 	return list
 }
@@ -68,12 +75,12 @@ func (l *Loaded) InForce() []InForce {
 func (l *Loaded) WriteTable(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "SETTING\tVALUE\tFROM")
-	for _, s := range settings {
-		text := s.Text(&l.Config)
+	for _, s := range l.InForce() {
+		text := s.Value
 		if text == "" {
 			text = `""`
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.Name, text, l.origins[s.Name])
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.Name, text, s.Origin)
 	}
 	return tw.Flush()
 }
@@ -117,6 +124,9 @@ The variable ` + "`AWS_XRAY_DAEMON_ADDRESS`" + ` is read by X-Ray SDKs, not by `
 			def = "(empty)"
 		}
 		meaning := strings.ToUpper(s.Summary[:1]) + s.Summary[1:] + "."
+		if s.AWS != "" {
+			meaning += " With `aws-limits` " + s.AWS + "."
+		}
 		if s.Detail != "" {
 			meaning += " " + s.Detail
 		}

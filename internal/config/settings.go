@@ -70,6 +70,7 @@ type Setting struct {
 	Name       string // of the flag and of the YAML key
 	Group      string // heading in the documentation
 	Default    string // text form
+	AWS        string // text form of the quota that aws-limits puts in place of the default, or ""
 	Reloadable bool   // a running server takes a change over on SIGHUP
 	Summary    string // one sentence without a full stop, for help and print-config
 	Detail     string // further sentences for the documentation, or ""
@@ -88,6 +89,29 @@ func (s *Setting) Unit() string { return s.field(new(Config)).Type() }
 
 // Text returns the setting's value in c, in the form in which it is read.
 func (s *Setting) Text(c *Config) string { return s.field(c).String() }
+
+// quota returns the quota of AWS that holds in c in place of the setting's default,
+// or "".
+func (s *Setting) quota(c *Config) string {
+	if !c.AWSLimits || s.Text(c) != s.Text(standard) {
+		return ""
+	}
+	return s.AWS
+}
+
+// InForce returns c with the quotas of AWS in place of the defaults that give way to
+// them.
+func (c *Config) InForce() *Config {
+	in := *c
+	for _, s := range settings {
+		if quota := s.quota(c); quota != "" {
+			if err := s.field(&in).Set(quota); err != nil {
+				panic("config: the quota of " + s.Name + ": " + err.Error())
+			}
+		}
+	}
+	return &in
+}
 
 // The ports that OpenTelemetry names, on loopback.
 const (
@@ -237,13 +261,14 @@ var settings = []*Setting{
 	{
 		Name: "max-document", Group: groupAdmission, Default: "16MiB",
 		Summary: "largest segment document",
-		Detail:  "With `aws-limits` 128KiB: AWS says 64, and takes more.",
+		AWS:     "128KiB",
+		Detail:  "AWS says 64 KB, and takes more.", // it was seen to take 66,000 characters
 		field:   func(c *Config) value { return (*bytesValue)(&c.MaxDocument) },
 	},
 	{
 		Name: "max-body", Group: groupAdmission, Default: "64MiB",
 		Summary: "largest request body, counted after decompression",
-		Detail:  "With `aws-limits` 8MiB.",
+		AWS:     "8MiB",
 		field:   func(c *Config) value { return (*bytesValue)(&c.MaxBody) },
 	},
 	{
@@ -309,37 +334,38 @@ var settings = []*Setting{
 	{
 		Name: "max-documents", Group: groupLimits, Default: "10000",
 		Summary: "documents in a call of PutTraceSegments",
-		Detail:  "With `aws-limits` 50.",
+		AWS:     "50",
 		field:   func(c *Config) value { return (*numberValue)(&c.MaxDocuments) },
 	},
 	{
 		Name: "max-document-rate", Group: groupLimits, Default: "0",
 		Summary: "documents a second in all calls of PutTraceSegments, beyond it senders are throttled (429); 0 sets no bound",
-		Detail:  "With `aws-limits` 2600.",
+		AWS:     "2600",
 		field:   func(c *Config) value { return (*numberValue)(&c.MaxDocumentRate) },
 	},
 	{
 		Name: "max-trace-bytes", Group: groupLimits, Default: "0",
 		Summary: "size of the documents of one trace; further ones are refused; 0 sets no bound",
-		Detail:  "With `aws-limits` 500KiB.",
+		AWS:     "500KiB", // it always takes 100 KB, and 500 KB at times
 		field:   func(c *Config) value { return (*bytesValue)(&c.MaxTraceBytes) },
 	},
 	{
 		Name: "max-annotations", Group: groupLimits, Default: "0",
 		Summary: "annotations of a trace that summaries show and filters find; 0 sets no bound",
-		Detail:  "With `aws-limits` 50.",
+		AWS:     "50",
 		field:   func(c *Config) value { return (*numberValue)(&c.MaxAnnotations) },
 	},
 	{
 		Name: "max-trace-ids", Group: groupLimits, Default: "100",
 		Summary: "trace ids in a call of BatchGetTraces or GetTraceGraph",
-		Detail:  "With `aws-limits` 5, and 1 for GetTraceGraph.",
+		AWS:     "5",
+		Detail:  "For GetTraceGraph it is 1 then.",
 		field:   func(c *Config) value { return (*numberValue)(&c.MaxTraceIDs) },
 	},
 	{
 		Name: "max-graph-window", Group: groupLimits, Default: "0",
 		Summary: "window of GetServiceGraph and GetTimeSeriesServiceStatistics; 0 sets no bound",
-		Detail:  "With `aws-limits` 6h.",
+		AWS:     "6h",
 		field:   func(c *Config) value { return (*durationValue)(&c.MaxGraphWindow) },
 	},
 	{
@@ -351,13 +377,13 @@ var settings = []*Setting{
 	{
 		Name: "max-groups", Group: groupLimits, Default: "0",
 		Summary: "groups beside the Default one; 0 sets no bound",
-		Detail:  "With `aws-limits` 25.",
+		AWS:     "25",
 		field:   func(c *Config) value { return (*numberValue)(&c.MaxGroups) },
 	},
 	{
 		Name: "max-rules", Group: groupLimits, Default: "0",
 		Summary: "sampling rules beside the Default one; 0 sets no bound",
-		Detail:  "With `aws-limits` 25.",
+		AWS:     "25",
 		field:   func(c *Config) value { return (*numberValue)(&c.MaxRules) },
 	},
 	{
@@ -418,6 +444,9 @@ func NewDefault() *Config {
 	}
 	return c
 }
+
+// standard is what holds where nothing is set. It is never changed.
+var standard = NewDefault()
 
 // set reads text into the setting's field of c. The empty text is the default
 // of some settings, which is why it is not checked for those.

@@ -67,7 +67,8 @@
 // when nobody reported it, one call to it; in those of edge(), about one call, as
 // its caller saw it. All that stands in braces has to hold for the same one. The
 // client has no segment, so that nothing in braces holds for it. name, type and
-// account.id are those of the service, of the callee in edge(). partial is the
+// account.id are those of the service, of the callee in edge(). Annotations are those of
+// the segment and its subsegments, in edge() those of the call alone. partial is the
 // trace's.
 //
 // In the braces of a root cause a condition is about one service on its path, one
@@ -99,9 +100,9 @@
 // Unknown when the row holds only part of a list (Row.Cut) and what is asked for
 // was not found in it, when a text may be cut, and when braces ask for what rows do
 // not hold of single segments: http.url, http.method, http.useragent,
-// http.clientip and, unless no segment of the trace has the value, user,
-// availabilityzone, instance.id and resource.arn. An Unknown answer is never final;
-// True and False are.
+// http.clientip and, unless nothing in the trace has the value, user,
+// availabilityzone, instance.id, resource.arn and the annotations of calls. An
+// Unknown answer is never final; True and False are.
 //
 // # Bounds
 //

@@ -337,7 +337,11 @@ func (c *candidate) describe() string {
 	default:
 		parts = append(parts, "a segment of "+name(s.node))
 	}
-	parts = append(parts, flagsText(s.flags))
+	if list := flagsList(s.flags); list != nil {
+		parts = append(parts, strings.Join(list, " and "))
+	} else {
+		parts = append(parts, "ok")
+	}
 	if s.status != 0 {
 		parts = append(parts, "status "+strconv.Itoa(s.status))
 	}
@@ -349,7 +353,24 @@ func (c *candidate) describe() string {
 	return strings.Join(parts, ", ")
 }
 
-func flagsText(flags trace.Flags) string {
+// flagsPhrase says what went wrong with something, as in "has a fault".
+func flagsPhrase(flags trace.Flags) string {
+	var list []string
+	for _, f := range flagsList(flags) {
+		article := "a "
+		if f == "error" {
+			article = "an "
+		}
+		list = append(list, article+f)
+	}
+	if list == nil {
+		return "is ok"
+	}
+	return "has " + strings.Join(list, " and ")
+}
+
+// flagsList names the flags that are set.
+func flagsList(flags trace.Flags) []string {
 	var list []string
 	for _, f := range []struct {
 		flag trace.Flags
@@ -359,10 +380,7 @@ func flagsText(flags trace.Flags) string {
 			list = append(list, f.text)
 		}
 	}
-	if list == nil {
-		return "ok"
-	}
-	return strings.Join(list, " and ")
+	return list
 }
 
 func numberText(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
@@ -405,7 +423,6 @@ func (n *node) foundAnnotations(s *scope) string {
 	var values []string
 	var keys []string
 	other := 0
-	list := s.row.Annotations
 	see := func(a *trace.Annotation) {
 		if !n.key.names(a.Key) {
 			return
@@ -420,15 +437,11 @@ func (n *node) foundAnnotations(s *scope) string {
 		values = append(values, annotationValue(a))
 	}
 	if s.place == inTrace {
-		for i := range list {
-			see(&list[i])
+		for i := range s.row.Annotations {
+			see(&s.row.Annotations[i])
 		}
 	} else {
-		for _, i := range s.annotations {
-			if i >= 0 && i < len(list) {
-				see(&list[i])
-			}
-		}
+		s.eachAnnotation(see)
 	}
 	if len(values) == 0 {
 		if s.row.Cut {
@@ -499,7 +512,7 @@ func (n *node) foundKeyword(s *scope) string {
 			if row.HasThrottle {
 				flags |= trace.FlagThrottle
 			}
-			return "the root is " + flagsText(flags)
+			return "the root " + flagsPhrase(flags)
 		case kwPartial:
 			if row.Partial {
 				return "a segment names a parent that is not there"
@@ -588,7 +601,7 @@ func (n *node) foundKeyword(s *scope) string {
 	}
 	switch n.kw {
 	case kwOK, kwError, kwFault, kwThrottle:
-		return "it is " + flagsText(s.flags)
+		return "it " + flagsPhrase(s.flags)
 	case kwResponseTime, kwDuration:
 		why := ""
 		if s.flags&trace.FlagInProgress != 0 {

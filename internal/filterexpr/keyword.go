@@ -241,10 +241,10 @@ func isKnown(word string) bool {
 	return known[word] || strings.HasPrefix(word, wordAnnotation+".")
 }
 
-// readSymbol returns what the service's lexer has read of an unknown word when
-// it gives up: the longest beginning that some word of the language has too, and
-// one character more.
-func readSymbol(word string) string {
+// readSymbol returns what the service's lexer has read of an unknown word, which
+// text begins with, when it gives up: the longest beginning that some word of the
+// language has too, and one character more, also when that is behind the word.
+func readSymbol(text, word string) string {
 	lower, longest := lowerASCII(word), 0
 	for _, w := range words {
 		n := 0
@@ -253,11 +253,8 @@ func readSymbol(word string) string {
 		}
 		longest = max(longest, n)
 	}
-	if longest < len(word) {
-		_, size := utf8.DecodeRuneInString(word[longest:])
-		longest += size
-	}
-	return word[:longest]
+	_, size := utf8.DecodeRuneInString(text[longest:]) // 0 at the end
+	return text[:longest+size]
 }
 
 // habits are words of other languages, with ours.

@@ -135,7 +135,8 @@ type scope struct {
 	hasDuration bool
 	annotations []int
 	segment     *segment.Segment
-	request     *[4]string // what the segment says of the request, once it was looked at
+	request     *[4]string           // what the segment says of the request, once it was looked at
+	own         *[]*trace.Annotation // what the call is annotated with, once it was looked at
 
 	// in the braces of root causes
 	service     *trace.RootCauseService
@@ -538,26 +539,76 @@ func (k *annotationKey) names(key string) bool {
 
 func (n *node) ofAnnotations(s *scope) Truth {
 	f := finder{n: n, row: s.row}
-	list := s.row.Annotations
-	if s.place != inTrace {
-		for _, i := range s.annotations {
-			if i >= 0 && i < len(list) && n.key.names(list[i].Key) {
-				f.annotation(&list[i])
-			}
-		}
+	switch {
+	case s.place == inTrace:
+		f.allAnnotations()
 		return f.truth()
+	case s.place == inEdge && s.segment != nil:
+		return n.ofCallAnnotations(s)
 	}
-	// The annotations are sorted by key, so that those with one beginning are
-	// neighbours.
-	i := sort.Search(len(list), func(i int) bool { return list[i].Key >= n.key.prefix })
-	for ; i < len(list) && strings.HasPrefix(list[i].Key, n.key.prefix); i++ {
-		if n.key.names(list[i].Key) {
+	for _, i := range s.annotations {
+		if i >= 0 && i < len(s.row.Annotations) {
+			f.named(&s.row.Annotations[i])
+		}
+	}
+	if s.place == inEdge {
+		// Rows do not hold what callers say of their calls. Where nothing in the
+		// trace would do, no call has it.
+		all := finder{n: n, row: s.row}
+		all.allAnnotations()
+		f.unknown = f.unknown || all.unknown || all.met || n.op == opNotEqual && all.found
+	}
+	return f.truth()
+}
+
+// ofCallAnnotations is ofAnnotations for a call whose document is there. It is
+// apart because it allocates.
+func (n *node) ofCallAnnotations(s *scope) Truth {
+	f := finder{n: n, row: s.row}
+	s.eachAnnotation(f.named)
+	return f.truth()
+}
+
+// eachAnnotation calls fn with the annotations of an element: those of a segment and its
+// subsegments, those that the caller gave a call itself, and those that an inferred callee takes over.
+func (s *scope) eachAnnotation(fn func(a *trace.Annotation)) {
+	for _, i := range s.annotations {
+		if i >= 0 && i < len(s.row.Annotations) {
+			fn(&s.row.Annotations[i])
+		}
+	}
+	if s.place != inEdge || s.segment == nil {
+		return
+	}
+	if s.own == nil { // an expression may ask for them thousands of times
+		own := new([]*trace.Annotation)
+		s.row.AnnotationsOf(s.segment, func(a *trace.Annotation) { *own = append(*own, a) })
+		s.own = own
+	}
+	for _, a := range *s.own {
+		fn(a)
+	}
+}
+
+// named judges an annotation if it has the key that is asked for.
+func (f *finder) named(a *trace.Annotation) {
+	if f.n.key.names(a.Key) {
+		f.annotation(a)
+	}
+}
+
+// allAnnotations judges the annotations of the trace.
+func (f *finder) allAnnotations() {
+	// They are sorted by key, so that those with one beginning are neighbours.
+	list, key := f.row.Annotations, &f.n.key
+	i := sort.Search(len(list), func(i int) bool { return list[i].Key >= key.prefix })
+	for ; i < len(list) && strings.HasPrefix(list[i].Key, key.prefix); i++ {
+		if key.names(list[i].Key) {
 			f.annotation(&list[i])
-		} else if !n.key.alias {
+		} else if !key.alias {
 			break
 		}
 	}
-	return f.truth()
 }
 
 func (f *finder) annotation(a *trace.Annotation) {

@@ -415,6 +415,10 @@ func TestUnknown(t *testing.T) {
 		{`service("desk") { user = "reader" }`, Unknown, Unknown},
 		{`service("desk") { user = "clerk" }`, False, Unknown},
 		{`service("desk") { availabilityzone }`, False, Unknown},
+		{`edge(,) { annotation.shelf = "B12" }`, Unknown, Unknown},
+		{`edge(,) { annotation.shelf != "B12" }`, Unknown, Unknown},
+		{`edge(,) { annotation.shelf = "C3" }`, False, Unknown},
+		{`edge(,) { annotation.genre }`, False, Unknown},
 		{`group.name = "g"`, Unknown, Unknown},
 	} {
 		e := parse(t, test.text)
@@ -440,10 +444,12 @@ func TestDocuments(t *testing.T) {
 	root := document(`{"trace_id":"1-58406520-a006649127e371903a2de979","id":"00000000000000aa","name":"desk","start_time":1,"end_time":2,
 		"user":"reader","resource_arn":"arn:one","http":{"request":{"method":"PUT","url":"http://a/b","user_agent":"ua","client_ip":"::1"}},
 		"aws":{"ec2":{"instance_id":"i-7","availability_zone":"z1"},"ecs":{"availability_zone":"z2"},"resource_arn":"arn:two"},
-		"subsegments":[{"id":"00000000000000ab","name":"covers","start_time":1,"end_time":2,"namespace":"remote","user":"x","http":{"request":{"url":"http://covers/"}}}]}`)
+		"subsegments":[{"id":"00000000000000ab","name":"covers","start_time":1,"end_time":2,"namespace":"remote","user":"x","http":{"request":{"url":"http://covers/"}},
+			"annotations":{"leg":1,"beyond":true},"subsegments":[{"id":"00000000000000ac","name":"dns","start_time":1,"end_time":2,"annotations":{"leg":2}}]}],
+		"annotations":{"step":"ask"}}`)
 	var r rowOf
 	desk, covers := r.node("desk", "", ""), r.node("covers", "remote", "")
-	r.seg(desk, rootFlag).Segment = root
+	r.seg(desk, rootFlag, text("step", "ask"), number("leg", 1), number("leg", 2)).Segment = root
 	r.Calls[0].Segment = root
 	r.call(desk, covers, inferredFlag).Segment = root.Subsegments[0]
 	r.Users, r.Zones, r.InstanceIDs, r.ResourceARNs = []string{"reader"}, []string{"z1", "z2"}, []string{"i-7"}, []string{"arn:one", "arn:two"}
@@ -460,6 +466,12 @@ func TestDocuments(t *testing.T) {
 		`edge("desk", "covers") { http.url CONTAINS "covers" }`:                                        True,
 		`edge("desk", "covers") { http.method }`:                                                       False,
 		`edge(id(type: "client"), "desk") { user = "reader" and http.method = "PUT" }`:                 True,
+		`edge("desk", "covers") { annotation.leg = 1 and annotation.leg != 2 }`:                        True,
+		`edge("desk", "covers") { annotation.leg = 2 }`:                                                False, // that is within the call
+		`edge("desk", "covers") { annotation.step }`:                                                   False,
+		`edge("desk", "covers") { annotation.beyond }`:                                                 False, // no annotation of the row
+		`edge(id(type: "client"), "desk") { annotation.step = "ask" and !annotation.leg }`:             True,
+		`service("covers") { annotation.leg }`:                                                         False, // it says nothing itself
 		`service() { http.url CONTAINS "covers" and user }`:                                            False,
 		`service() { http.url CONTAINS "covers" } and service() { user = "reader" } and !service("x")`: True,
 	} {

@@ -139,7 +139,7 @@ func (p *parser) unexpected() error {
 	case t.kind == tokEnd:
 		e = errorAt(text, len(text), "<EOF>", "")
 	case t.kind == tokWord && !isKnown(t.lower):
-		e = errorAt(text, t.start, readSymbol(t.text), t.text)
+		e = errorAt(text, t.start, readSymbol(text[t.start:], t.text), t.text)
 	default:
 		e = errorAt(text, t.start, t.text, t.text)
 	}

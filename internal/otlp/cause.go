@@ -185,13 +185,23 @@ func parseStack(language, text string, t thrown) []thrown {
 //
 //	java.lang.IllegalStateException: no such order
 //		at com.example.Orders.find(Orders.java:37)
+//		Suppressed: java.io.IOException: not closed
+//			at com.example.Store.close(Store.java:40)
 //	Caused by: java.io.IOException: closed
 //		at com.example.Store.read(Store.java:12)
+//
+// What was suppressed, with its own causes, is left out.
 func parseJava(text string, t thrown) []thrown {
 	chain := []thrown{t}
+	suppressed := false
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
-		if rest, ok := strings.CutPrefix(strings.TrimLeft(line, " \t"), "at "); ok {
+		inner := strings.TrimLeft(line, " \t")
+		suppressed = (suppressed || len(inner) < len(line) && strings.HasPrefix(inner, "Suppressed: ")) && !strings.HasPrefix(line, "Caused by: ")
+		if suppressed {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(inner, "at "); ok {
 			cur := &chain[len(chain)-1]
 			label, place, ok := strings.Cut(rest, "(")
 			if !ok || len(cur.stack) >= maxFrames {

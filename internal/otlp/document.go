@@ -80,7 +80,7 @@ func (m *Mapping) Segment(src *Source, s *Span, full bool) *segment.Segment {
 	mk.Mapping, mk.src, mk.s, mk.full = m, src, s, full
 	mk.look()
 	call := s.Kind != KindServer && s.Kind != KindInternal
-	if mk.marked && call || !mk.marked && mk.first && (s.Kind == KindClient || s.Kind == KindProducer) && src.service != "" {
+	if mk.marked && call || !mk.marked && mk.begins() && (s.Kind == KindClient || s.Kind == KindProducer) {
 		service, sub := mk.segment(roleService), mk.segment(roleCall)
 		service.Subsegments = []*segment.Segment{sub}
 		return service
@@ -311,6 +311,9 @@ func (mk *maker) name(as role) (name string, fromService bool) {
 	return name, fromService
 }
 
+// begins reports whether the span begins the work of a service whose name is known.
+func (mk *maker) begins() bool { return mk.first && mk.src.service != "" }
+
 func (mk *maker) anyName(as role) (name string, fromService bool) {
 	s := mk.s
 	if as == roleService {
@@ -327,7 +330,7 @@ func (mk *maker) anyName(as role) (name string, fromService bool) {
 		if name := mk.str(keyAWSLocalService); name != "" {
 			return name, false
 		}
-	case calls && as != roleService || as == roleCall:
+	case as == roleCall, calls && as == roleSpan && !mk.begins():
 		if name := mk.str(keyAWSRemoteService); name != "" {
 			if mk.strOf(keyRPCSystem, keyRPCSystemName) == "aws-api" {
 				if short, ok := strings.CutPrefix(name, "AWS.SDK."); ok {
@@ -339,7 +342,7 @@ func (mk *maker) anyName(as role) (name string, fromService bool) {
 			return name, false
 		}
 	}
-	if as == roleSpan && mk.first && s.Kind != KindServer && mk.src.service != "" {
+	if as == roleSpan && s.Kind != KindServer && mk.begins() {
 		return mk.src.service, false
 	}
 	if name := mk.str(keyPeerService); name != "" {

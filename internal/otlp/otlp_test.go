@@ -338,3 +338,39 @@ func TestLinksAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestNamesOfFirstSpans holds that what begins the work of a service is named after it,
+// whatever the span says of others.
+func TestNamesOfFirstSpans(t *testing.T) {
+	for _, c := range []struct {
+		span string // members of the span
+		name string
+		kind segment.Kind
+	}{
+		{`"kind":5,"attributes":[{"key":"aws.remote.service","value":{"stringValue":"parcels"}}]`, "depot", segment.KindSegment},
+		{`"kind":5,"parentSpanId":"00000000000000a0","flags":768,"attributes":[{"key":"peer.service","value":{"stringValue":"parcels"}}]`, "depot", segment.KindSegment},
+		{`"kind":5,"parentSpanId":"00000000000000a0","attributes":[{"key":"aws.remote.service","value":{"stringValue":"parcels"}}]`, "parcels", segment.KindSubsegment},
+		{`"kind":1,"attributes":[{"key":"aws.remote.service","value":{"stringValue":"parcels"}}]`, "depot", segment.KindSegment},
+		{`"kind":3,"attributes":[{"key":"aws.remote.service","value":{"stringValue":"parcels"}}]`, "depot", segment.KindSegment},
+	} {
+		message, err := FromJSON([]byte(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"depot"}}]},
+			"scopeSpans":[{"spans":[{"traceId":"6ab38001000000000000000000000001","spanId":"00000000000000a1","name":"take",` + c.span + `}]}]}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range collect(t, message) {
+			var m Mapping
+			src, err := m.Source(s.Source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var span Span
+			if err := ParseSpan(s.Span, &span); err != nil {
+				t.Fatal(err)
+			}
+			if seg := m.Segment(src, &span, true); seg.Name != c.name || seg.Kind != c.kind {
+				t.Errorf("%s: got %q of kind %v, want %q of kind %v", c.span, seg.Name, seg.Kind, c.name, c.kind)
+			}
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/roentgen-io/roentgen/internal/trace"
@@ -32,10 +33,15 @@ func AppendSource(dst []byte, s *segment.Segment) []byte {
 		a := attributes{dst, resourceAttributes}
 		a.text("service.name", s.Name)
 		a.text("service.version", s.Service.Get("version").String())
-		platform := ""
+		platform, launch := "", ""
 		for p, origin := range origins {
 			if origin == s.Origin {
 				platform = p
+			}
+		}
+		for l, origin := range launchOrigins {
+			if origin == s.Origin {
+				platform, launch = "aws_ecs", l
 			}
 		}
 		if s.AWS == nil {
@@ -64,12 +70,14 @@ func AppendSource(dst []byte, s *segment.Segment) []byte {
 				a.raw("aws.ecs.cluster.arn", b.Get("cluster_arn"))
 				a.raw("aws.ecs.task.arn", b.Get("task_arn"))
 				a.raw("aws.ecs.task.family", b.Get("task_family"))
-				a.raw("aws.ecs.launchtype", b.Get("launch_type"))
+				launch = or(b.Get("launch_type").String(), launch)
 			}
 			if b := blocks[2]; b != nil {
 				platform = or(platform, "aws_elastic_beanstalk")
 				a.raw("service.namespace", b.Get("environment_name"))
-				a.raw("service.instance.id", b.Get("deployment_id"))
+				if id, ok := jsonInteger(b.Get("deployment_id")); ok {
+					a.text("service.instance.id", strconv.FormatInt(int64(id), 10))
+				}
 				if s.Service.Get("version") == nil {
 					a.raw("service.version", b.Get("version_label"))
 				}
@@ -94,6 +102,7 @@ func AppendSource(dst []byte, s *segment.Segment) []byte {
 			}
 		}
 		a.text("cloud.platform", platform)
+		a.text("aws.ecs.launchtype", launch)
 		a.text("aws.xray.resource_arn", s.ResourceARN)
 		return a.b
 	})
@@ -107,6 +116,12 @@ var origins = map[string]string{
 	"aws_elastic_beanstalk": "AWS::ElasticBeanstalk::Environment",
 	"aws_ecs":               "AWS::ECS::Container",
 	"aws_ec2":               "AWS::EC2::Instance",
+}
+
+// launchOrigins are the origins of X-Ray by the launch type of ECS.
+var launchOrigins = map[string]string{
+	"ec2":     "AWS::ECS::EC2",
+	"fargate": "AWS::ECS::Fargate",
 }
 
 func or(a, b string) string {

@@ -177,3 +177,30 @@ func requireThereAndBack(t *testing.T, path string, doc *segment.Segment) (entit
 	}
 	return entities
 }
+
+// TestWhereItRan turns what a segment tells of its platform into a resource and back.
+func TestWhereItRan(t *testing.T) {
+	for _, c := range []struct{ members, origin, aws string }{
+		{`"origin":"AWS::ElasticBeanstalk::Environment","aws":{"elastic_beanstalk":{"environment_name":"stall","version_label":"v3","deployment_id":32}}`,
+			"AWS::ElasticBeanstalk::Environment", `{"environment_name":"stall","version_label":"v3","deployment_id":32}`},
+		{`"origin":"AWS::ECS::Fargate","aws":{"ecs":{"container":"stall"}}`, "AWS::ECS::Fargate", `{"container":"stall","launch_type":"fargate"}`},
+		{`"origin":"AWS::ECS::EC2","aws":{"xray":{"sdk":"X"}}`, "AWS::ECS::EC2", `{"launch_type":"ec2"}`},
+		{`"origin":"AWS::ECS::Container","aws":{"ecs":{"container":"stall"}}`, "AWS::ECS::Container", `{"container":"stall"}`},
+		{`"origin":"AWS::EC2::Instance","aws":{"ec2":{"instance_id":"i-5","availability_zone":"z"}}`, "AWS::EC2::Instance", `{"instance_id":"i-5","availability_zone":"z","instance_size":null,"ami_id":null}`},
+		{`"origin":"AWS::EKS::Container","aws":{"eks":{"cluster_name":"c","pod":"p"}}`, "AWS::EKS::Container", `{"cluster_name":"c","pod":"p","container_id":null}`},
+	} {
+		doc, err := segment.Parse([]byte(`{"trace_id":"1-58406520-a006649127e371903a2de979","id":"00000000000000aa","name":"stall","start_time":1,"end_time":2,`+c.members+`}`), segment.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m Mapping
+		src, err := m.Source(AppendSource(nil, doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := m.Segment(src, &Span{TraceID: doc.TraceID, ID: doc.ID, Kind: KindServer}, true)
+		if got.Origin != c.origin || !strings.Contains(string(got.AWS), c.aws) {
+			t.Errorf("%s: origin %q and aws %s", c.members, got.Origin, got.AWS)
+		}
+	}
+}

@@ -168,14 +168,7 @@ func (src *Source) work(logGroups []string) {
 	case "aws_elastic_beanstalk":
 		src.origin = "AWS::ElasticBeanstalk::Environment"
 	case "aws_ecs":
-		switch r.launch {
-		case "ec2":
-			src.origin = "AWS::ECS::EC2"
-		case "fargate":
-			src.origin = "AWS::ECS::Fargate"
-		default:
-			src.origin = "AWS::ECS::Container"
-		}
+		src.origin = or(launchOrigins[r.launch], "AWS::ECS::Container")
 	case "aws_ec2":
 		src.origin = "AWS::EC2::Instance"
 	}

@@ -18,6 +18,8 @@ func TestStacks(t *testing.T) {
 		{"java", "java.lang.IllegalStateException: no such order\n\tat com.example.Orders.find(Orders.java:37)\n\tat java.base/java.lang.Thread.run(Thread.java:840)\n\tat Native.call(Native Method)\n" +
 			"Caused by: java.io.IOException: closed: by peer\n\tat com.example.Store.read(Store.java)\n\t... 12 more\nCaused by: a.B\n",
 			"T|M[com.example.Orders.find Orders.java:37, java.lang.Thread.run Thread.java:840, Native.call Native Method:0] java.io.IOException|closed: by peer[com.example.Store.read Store.java:0] a.B|[]"},
+		{"java", "A: m\n\tat x.Y.f(Y.java:1)\n\tSuppressed: B: n\n\t\tat x.Z.g(Z.java:2)\n\tCaused by: C: o\n\t\tat x.Z.h(Z.java:3)\nCaused by: D: p\n\tat x.V.i(V.java:4)\n\tSuppressed: E\n\t\tat x.W.j(W.java:5)\n",
+			"T|M[x.Y.f Y.java:1] D|p[x.V.i V.java:4]"},
 		{"python", "Traceback (most recent call last):\n  File \"store.py\", line 4, in read\n    raise OSError()\nOSError: closed\n\nDuring handling of the above exception, another exception occurred:\n\n" +
 			"Traceback (most recent call last):\n  File \"main.py\", line 9, in main\n    find()\n  File \"orders.py\", line 37, in find\n    raise\nKeyError: '17'\n",
 			"T|M[find orders.py:37, main main.py:9] OSError|closed[read store.py:4]"},

@@ -186,6 +186,7 @@ func TestRoles(t *testing.T) {
 		{"POST", "/api/explain", `{"Expression":"fault"}`, "admin reader"},
 		{"GET", "/api/dead-letters", "", "admin"},
 		{"GET", "/api/dead-letters/", "", "admin"},
+		{"GET", "/api/forward/dead-letters", "", "admin"},
 		{"POST", "/api/import", putBody(document(1)), "admin"},
 		{"POST", "/TraceSegments", putBody(document(2)), "admin writer"},
 		{"POST", "/some/base/TraceSegments/", putBody(document(3)), "admin writer"},

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/roentgen-io/roentgen/internal/agent"
+	"github.com/roentgen-io/roentgen/internal/webapi"
 )
 
 // forwardDir is the folder in the data folder where documents wait to be passed on.
@@ -35,7 +37,7 @@ func (s *Server) openForwarder(ctx context.Context, reg prometheus.Registerer) e
 	own := append(s.OTLPAddrs(), s.sockets.tcp.Addr())
 	for i := range list {
 		if list[i].LeadsTo(ctx, own) {
-			return fmt.Errorf("forward: %s is this server itself; everything would go round for ever", list[i].Endpoint)
+			return fmt.Errorf("forward: %w", list[i].IsSelf("server"))
 		}
 	}
 	if len(list) == 0 {
@@ -64,6 +66,26 @@ func (s *Server) degraded() string {
 		}
 	}
 	return strings.Join(list, "; ")
+}
+
+// undelivered lists what destinations refused for good, of earlier runs too.
+func (s *Server) undelivered(before string, n int) ([]webapi.Undelivered, string, error) {
+	letters, next, err := agent.ReadLetters(filepath.Join(s.cfg.Settings.DataDir, forwardDir), before, n)
+	if errors.Is(err, agent.ErrLetterPlace) {
+		return nil, "", webapi.ErrPlace
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("read what could not be passed on: %w", err)
+	}
+	list := make([]webapi.Undelivered, len(letters))
+	for i := range letters {
+		l := &letters[i]
+		list[i] = webapi.Undelivered{
+			Time: l.Time, Destination: l.Destination, Code: l.Code, Message: l.Message, Remedy: l.Remedy(),
+			ID: l.ID, Document: l.Document, Size: l.Size,
+		}
+	}
+	return list, next, nil
 }
 
 // serveForward tells what is passed on, and what waits.

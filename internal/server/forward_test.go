@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +142,56 @@ func TestForwardRound(t *testing.T) {
 	}
 }
 
+// TestForwardRing has a server whose destination gives everything back, as a Collector does
+// that exports to it: without the header that tells where it comes from.
+func TestForwardRing(t *testing.T) {
+	back := make(chan string, 1)
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		url := <-back
+		back <- url
+		req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, url+receiver.PathHTTP, r.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, name := range []string{"Content-Type", "Content-Encoding"} {
+			req.Header.Set(name, r.Header.Get(name))
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return // the server has stopped
+		}
+		defer resp.Body.Close()
+		w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+		w.WriteHeader(resp.StatusCode)
+		io.Copy(w, resp.Body)
+	}))
+	defer collector.Close()
+	s := start(t, nil, forwardTo(t, "otlp:"+collector.URL))
+	back <- s.URL()
+	documents, requests := mixed()
+	do(t, "POST", s.URL()+"/TraceSegments", putBody(documents...))
+	for _, r := range requests {
+		do(t, "POST", s.URL()+receiver.PathHTTP, r, "Content-Type", "application/json")
+	}
+	// The two documents and three spans become six spans. The one that was inside a document is
+	// new to the server when it comes back: it goes round once more.
+	for deadline := time.Now().Add(20 * time.Second); forwardStatus(t, s).Repeated < 6; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", forwardStatus(t, s))
+		}
+	}
+	st := passedOn(t, s)
+	if sent := st.Destinations[0].Sent; sent != 6 || st.Repeated != 6 || st.DeadLetters != 0 {
+		t.Errorf("%+v", st)
+	}
+	requireMixed(t, s)
+	_, metrics, _ := do(t, "GET", s.URL()+"/metrics", "")
+	if want := fmt.Sprintf("roentgen_forward_repeated_total %d\n", st.Repeated); !strings.Contains(metrics, want) {
+		t.Errorf("metrics without %s", want)
+	}
+}
+
 func TestForwardRefused(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -204,5 +257,49 @@ func TestForwardAway(t *testing.T) {
 		if status, body, _ := do(t, "GET", fmt.Sprintf("%s/api/traces/1-6741a0c3-%024x", two.URL(), i+1), ""); status != 200 {
 			t.Errorf("trace %d: %d %s", i+1, status, body)
 		}
+	}
+}
+
+// TestForwardUndelivered has a destination that refuses one of three documents: it is
+// listed with the reason, after a restart too.
+func TestForwardUndelivered(t *testing.T) {
+	last := start(t, nil, func(c *config.Config) { c.MaxDocument = 1000 })
+	change := forwardTo(t, "home="+last.URL())
+	first := start(t, nil, change)
+	large := strings.Replace(document(2), "{", `{"metadata":{"a":"`+strings.Repeat("x", 2000)+`"},`, 1)
+	if status, body, _ := do(t, "POST", first.URL()+"/TraceSegments", putBody(document(1), large, document(3))); status != 200 || strings.Contains(body, "ErrorCode") {
+		t.Fatalf("%d %s", status, body)
+	}
+	if st := passedOn(t, first); st.Destinations[0].Refused != 1 || st.DeadLetters != 1 {
+		t.Errorf("%+v", st)
+	}
+	if err := first.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	// What was refused is still there when nothing is passed on any more.
+	first = start(t, nil, func(c *config.Config) { change(c); c.Forward = nil })
+	status, body, _ := do(t, "GET", first.URL()+"/api/forward/dead-letters", "")
+	var page struct {
+		DeadLetters []struct {
+			Code, Destination, Document, Message, Remedy string
+			Size                                         int
+			Time                                         float64
+		}
+		Next *string
+	}
+	if err := json.Unmarshal([]byte(body), &page); status != 200 || err != nil || len(page.DeadLetters) != 1 || page.Next != nil {
+		t.Fatalf("%d %s", status, body)
+	}
+	l := page.DeadLetters[0]
+	if l.Destination != "home" || l.Document != large || l.Size != len(large) || l.Code == "" || l.Message == "" || l.Remedy == "" || time.Since(time.UnixMilli(int64(l.Time*1e3))).Abs() > time.Minute {
+		t.Errorf("%+v", l)
+	}
+	for query, want := range map[string]int{"?limit=1": 200, "?before=nonsense": 400, "?limit=0": 400, "?after=1": 400} {
+		if status, body, _ := do(t, "GET", first.URL()+"/api/forward/dead-letters"+query, ""); status != want {
+			t.Errorf("%s: %d %s", query, status, body)
+		}
+	}
+	if _, body, _ := do(t, "GET", last.URL()+"/api/forward/dead-letters", ""); body != `{"DeadLetters":[],"Next":null}` {
+		t.Errorf("a server that passes nothing on: %s", body)
 	}
 }

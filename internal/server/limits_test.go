@@ -28,7 +28,10 @@ func TestLimitsOf(t *testing.T) {
 			bodyBytes: 7, documentBytes: 8, traceBytes: 9, annotations: 10,
 		}},
 		"AWS": {func(c *config.Config) { c.AWSLimits = true }, limits{
-			api: xrayapi.Limits{GraphNodes: 10_000}, documentBytes: 128 << 10, traceBytes: 500 << 10, annotations: 50,
+			api: xrayapi.Limits{
+				Documents: 50, DocumentRate: 2600, TraceIDs: 5, GraphWindow: 6 * time.Hour, GraphNodes: 10_000, Groups: 25, Rules: 25,
+			},
+			bodyBytes: 8 << 20, documentBytes: 128 << 10, traceBytes: 500 << 10, annotations: 50,
 		}},
 		"AWS, set": {func(c *config.Config) {
 			c.AWSLimits = true

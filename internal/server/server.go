@@ -289,9 +289,9 @@ func (s *Server) startRest(ctx context.Context, reg *prometheus.Registry) error 
 	own := webapi.New(webapi.Config{
 		Keys: s.keys, Sessions: s.signed, Used: s.used, About: s.about, Status: s.status, Settings: s.cfg.InForce,
 		Ingester: s.ingester, Query: questions, DeadLetters: store, Control: state, Sampler: sampler, Reports: s.reports,
-		LinkPlaces: linkPlaces(),
-		Stopping:   s.stopping,
-		BodyBytes:  int64(c.MaxBody), Bodies: s.bodies, Logger: logger,
+		Undelivered: s.undelivered, LinkPlaces: linkPlaces(),
+		Stopping:  s.stopping,
+		BodyBytes: int64(c.MaxBody), Bodies: s.bodies, Logger: logger,
 	})
 	if s.sockets.udp != nil {
 		s.receiver = udp.New(udp.Config{

@@ -65,7 +65,8 @@ type CallEntry struct {
 	Duration    float64
 	HasDuration bool
 	// Annotations are indexes into Row.Annotations: those that an inferred callee
-	// takes over from its call. Other calls have none.
+	// takes over from its call. Other calls have none. What the caller says of the
+	// call itself is not among them, see Row.AnnotationsOf.
 	Annotations []int
 	// Segment is the subsegment, or the segment, that has the call's numbers; nil
 	// in a row that was decoded.
@@ -139,6 +140,28 @@ type Row struct {
 	InstanceIDs  []string     // aws.ec2.instance_id, likewise
 	Zones        []string     // availability_zone of aws.ec2 and aws.ecs, likewise
 	Entities     int          // segments and subsegments, attached or not, without inferred ones
+}
+
+// AnnotationsOf calls fn with those annotations of the row that a segment or subsegment has
+// itself, without what it nests.
+func (r *Row) AnnotationsOf(s *segment.Segment, fn func(a *Annotation)) {
+	see := func(a *Annotation) {
+		if i, ok := slices.BinarySearchFunc(r.Annotations, a, func(x Annotation, y *Annotation) int { return compareAnnotations(&x, y) }); ok {
+			fn(&r.Annotations[i])
+		}
+	}
+	s.Annotations.Members(func(key string, v segment.Raw) bool {
+		if a, ok := annotation(key, v); ok {
+			see(&a)
+		}
+		return true
+	})
+	if s.Attributes != nil {
+		s.Attributes.Each(func(a *segment.Attribute) {
+			own := attributeAnnotation(a)
+			see(&own)
+		})
+	}
 }
 
 // LimitAnnotations leaves the first max annotations in the row, and takes the others

@@ -353,7 +353,7 @@ func (m *rowMaker) texts() {
 						r.Cut = true
 						return
 					}
-					value = Annotation{Key: a.Name, Type: a.Type, String: a.Text, Number: a.Number, Bool: a.Bool}
+					value = attributeAnnotation(a)
 					note(int(e.segment.at), &value)
 				})
 			}
@@ -605,6 +605,11 @@ func annotation(key string, v segment.Raw) (Annotation, bool) {
 		a.Bool, ok = v.Bool()
 	}
 	return a, ok
+}
+
+// attributeAnnotation returns an attribute of a span as an annotation.
+func attributeAnnotation(a *segment.Attribute) Annotation {
+	return Annotation{Key: a.Name, Type: a.Type, String: a.Text, Number: a.Number, Bool: a.Bool}
 }
 
 // annotationSet is a list of annotations without repetitions that takes no more than limit

@@ -11,8 +11,8 @@ import (
 )
 
 // limits are those for reading back: what was once accepted is read, even when
-// the server has stricter limits today.
-var limits = segment.Limits{DocumentBytes: math.MaxInt, Depth: 1 << 20}
+// the server is stricter today.
+var limits = segment.Limits{DocumentBytes: math.MaxInt, Depth: 1 << 20, AnyType: true}
 
 // SpanReader reads stored spans as segments. Stores give it to what they return; nil reads
 // as the zero otlp.Mapping has it.

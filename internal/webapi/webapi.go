@@ -9,6 +9,7 @@
 //	GET  /api/traces          summaries of a window, orphan-only traces included
 //	GET  /api/counts          the traces of a window by time, duration and values
 //	GET  /api/dead-letters    refused documents, newest first
+//	GET  /api/forward/dead-letters  documents that could not be passed on, newest first
 //	GET  /api/tail            traces as they change, for as long as the client listens
 //	POST /api/explain         how a filter expression is understood, and decides on a trace
 //	GET  /api/complete        what may follow in a filter expression, with counts from traces
@@ -81,6 +82,9 @@ type Config struct {
 	About    func(r *http.Request) About
 	Status   func(ctx context.Context) (*ServerStatus, error)
 	Settings func() []config.InForce
+	// Undelivered returns up to n of the documents that could not be passed on, newest first, and where
+	// to go on, as its before; errors that match ErrPlace are the caller's. nil: nothing is passed on.
+	Undelivered func(before string, n int) (list []Undelivered, next string, err error)
 	// LinkPlaces are the first parts of the paths that short links may lead to; nil: there are none.
 	LinkPlaces []string
 	// SimulateTraces is how many traces a simulation of sampling looks at, more or
@@ -176,6 +180,7 @@ var routes = []route{
 	{"/api/traces/", http.MethodGet, (*handler).trace},
 	{"/api/counts", http.MethodGet, (*handler).counts},
 	{"/api/dead-letters", http.MethodGet, (*handler).deadLetters},
+	{"/api/forward/dead-letters", http.MethodGet, (*handler).undelivered},
 	{"/api/tail", http.MethodGet, (*handler).tail},
 	{"/api/complete", http.MethodGet, (*handler).complete},
 	{"/api/explain", http.MethodPost, (*handler).explain},

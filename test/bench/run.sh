@@ -6,9 +6,9 @@ what=${1:-all}
 bin=$PWD/bin/roentgen
 [ -x "$bin" ] || CGO_ENABLED=0 go build -o "$bin" ./cmd/roentgen
 scratch=$(mktemp -d)
-server=
+server= home=
 cleanup() {
-  if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
+  for p in $server $home; do kill "$p" 2>/dev/null || true; wait "$p" 2>/dev/null || true; done
   rm -rf "$scratch"
 }
 trap cleanup EXIT
@@ -17,13 +17,13 @@ trap 'exit 130' INT TERM
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 now_ms() { date +%s%3N; }
 
-# start DIR: starts a server on the folder and sets server, endpoint and took (ms to readiness).
+# start DIR FLAG...: starts a server on the folder and sets server, endpoint and took (ms to readiness).
 start() {
   port=$(free_port)
   endpoint=http://127.0.0.1:$port
   local began
   began=$(now_ms)
-  "$bin" serve --listen "127.0.0.1:$port" --data-dir "$1" >"$scratch/log" 2>&1 &
+  "$bin" serve --listen "127.0.0.1:$port" --data-dir "$1" "${@:2}" >"$scratch/log" 2>&1 &
   server=$!
   until curl -fs -o /dev/null "$endpoint/-/ready"; do
     kill -0 "$server" 2>/dev/null || { cat "$scratch/log" >&2; exit 1; }
@@ -139,6 +139,55 @@ spans() {
   done
 }
 
+# forward RATE: what it costs a server to pass on everything that it takes, and an agent to deliver as
+# OpenTelemetry spans, at so many documents a second. They go to a second server on the same cores.
+forward() {
+  local rate=${1:-8000} dir=$scratch/forward to way at
+  for way in server agent; do
+    for to in nowhere roentgen otlp-http grpc; do
+      start "$dir/home" --otlp-grpc 127.0.0.1:24317 --otlp-http 127.0.0.1:24318
+      home=$server
+      case $to in
+        roentgen) at=$endpoint ;;
+        otlp-http) at=otlp:http://127.0.0.1:24318 ;;
+        grpc) at=grpc://127.0.0.1:24317 ;;
+        nowhere) at= ;;
+      esac
+      if [ $way = server ]; then
+        start "$dir/server" --otlp-grpc off --otlp-http off ${at:+--forward "$at"}
+        "$bin" bench ingest --endpoint "$endpoint" --rate "$rate" --duration ${2:-20s} --pid "$server" | sed "s/^/- server, to $to: /"
+      elif [ -n "$at" ]; then
+        start_agent "$dir/spool" --to "$at"
+        "$bin" bench ingest --endpoint "$endpoint" --udp --size 600 --rate "$rate" --clients 2 --duration ${2:-20s} --pid "$server" | sed "s/^/- agent, to $to: /"
+      else
+        server=$home
+      fi
+      if [ -n "$at" ]; then
+        curl -fs "$endpoint$([ $way = server ] && echo /-/forward || echo /status?format=json)" | python3 -c '
+import json, sys
+for d in json.load(sys.stdin)["destinations"]:
+    print("- %s: sent %d, waiting %d, lost %d, refused %d, %d calls, lag %.2f s" % (d["endpoint"], d["sent"], d["waiting"], d["lost"], d["refused"], d["calls"], d["lag_seconds"]))'
+      fi
+      [ "$server" = "$home" ] || stop
+      server=$home; stop
+      home=
+      rm -rf "$dir"
+    done
+  done
+}
+
+# start_agent DIR FLAG...: starts an agent with its spool in the folder.
+start_agent() {
+  port=$(free_port)
+  endpoint=http://127.0.0.1:$port
+  "$bin" agent --bind "127.0.0.1:$port" --bind-tcp "127.0.0.1:$port" --local-mode --spool-dir "$1" "${@:2}" >"$scratch/log" 2>&1 &
+  server=$!
+  until curl -fs -o /dev/null "$endpoint/-/ready"; do
+    kill -0 "$server" 2>/dev/null || { cat "$scratch/log" >&2; exit 1; }
+    sleep 0.01
+  done
+}
+
 start_up() {
   for i in 1 2 3 4 5; do
     rm -rf "$scratch/empty"
@@ -171,6 +220,7 @@ case $what in
   index) index "${2:-10000000}" ;;
   start) start_up ;;
   agent) agent "${@:2}" ;;
+  forward) forward "${@:2}" ;;
   all) ingest; echo; read_traces 1000000; echo; start_up ;;
-  *) echo "usage: $0 [quick|ingest|read N|search N|spans N|index N|start|agent|all]" >&2; exit 2 ;;
+  *) echo "usage: $0 [quick|ingest|read N|search N|spans N|index N|start|agent|forward RATE|all]" >&2; exit 2 ;;
 esac

@@ -31,13 +31,76 @@ func documented(t *testing.T, line string) string {
 	return block
 }
 
-// TestCollectorInFront has a Collector take spans of the SDK and send them on, set up as the
-// documentation says: over gRPC, and over HTTP to a server with TLS and keys.
-func TestCollectorInFront(t *testing.T) {
+// collectorRun is a Collector that takes OTLP, and may be started again and again.
+type collectorRun struct {
+	addresses [2]string // for gRPC and HTTP
+	args      []string
+
+	cmd   *exec.Cmd
+	log   *process.Output
+	ended chan error
+}
+
+// newCollector sets up a Collector with exporters and the pipelines for them, in YAML.
+func newCollector(t *testing.T, exporters string) *collectorRun {
+	t.Helper()
 	path, err := collector()
 	if err != nil {
 		t.Fatalf("building test/compat/collector: %v", err)
 	}
+	dir := t.TempDir()
+	c := &collectorRun{addresses: [2]string{process.FreeAddress(t), process.FreeAddress(t)}, args: []string{path}}
+	rest := fmt.Sprintf("receivers:\n  otlp:\n    protocols:\n      grpc: {endpoint: %q}\n      http: {endpoint: %q}\nservice:\n  telemetry: {metrics: {level: none}}\n", c.addresses[0], c.addresses[1])
+	for name, text := range map[string]string{"exporter.yaml": exporters, "rest.yaml": rest} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.args = append(c.args, "--config", "file:"+file)
+	}
+	t.Cleanup(func() { c.stop(t) })
+	return c
+}
+
+// start runs it and waits until it is ready.
+func (c *collectorRun) start(t *testing.T) {
+	t.Helper()
+	c.log, c.ended = &process.Output{}, make(chan error, 1)
+	c.cmd = exec.Command(c.args[0], c.args[1:]...)
+	c.cmd.Stdout, c.cmd.Stderr, c.cmd.Env = c.log, c.log, environment()
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { c.ended <- c.cmd.Wait() }()
+	eventually(t, "the collector is ready", func() bool { return strings.Contains(c.log.String(), "Everything is ready") })
+}
+
+// stop has it end in good order, if it runs.
+func (c *collectorRun) stop(t *testing.T) {
+	t.Helper()
+	if c.ended == nil {
+		return
+	}
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	if err := <-c.ended; err != nil {
+		t.Errorf("the collector ended with %v", err)
+	}
+	if t.Failed() {
+		t.Logf("the collector's log:\n%s", c.log.String())
+	}
+	c.ended = nil
+}
+
+// kill ends it as kill -9 does.
+func (c *collectorRun) kill() {
+	_ = c.cmd.Process.Kill()
+	_ = <-c.ended
+	c.ended = nil
+}
+
+// TestCollectorInFront has a Collector take spans of the SDK and send them on, set up as the
+// documentation says: over gRPC, and over HTTP to a server with TLS and keys.
+func TestCollectorInFront(t *testing.T) {
 	program := otelPrograms[0]
 	ports := []string{process.FreeAddress(t), process.FreeAddress(t)}
 	plain := serve(t, "--otlp-grpc", ports[0])
@@ -51,37 +114,10 @@ func TestCollectorInFront(t *testing.T) {
 		{"HTTP", strings.NewReplacer("roentgen:4318", ports[1], "/etc/roentgen/ca.crt", ca.File, "ID.SECRET", f.keys["writer"].Bearer).Replace(documented(t, "Over HTTP, to a server with TLS and keys:")), locked},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			in := []string{process.FreeAddress(t), process.FreeAddress(t)}
-			rest := fmt.Sprintf("receivers:\n  otlp:\n    protocols:\n      grpc: {endpoint: %q}\n      http: {endpoint: %q}\nservice:\n  telemetry: {metrics: {level: none}}\n", in[0], in[1])
-			args := []string{}
-			for name, text := range map[string]string{"exporter.yaml": c.exporter, "rest.yaml": rest} {
-				file := filepath.Join(dir, name)
-				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				args = append(args, "--config", "file:"+file)
-			}
-			var log process.Output
-			cmd := exec.Command(path, args...)
-			cmd.Stdout, cmd.Stderr, cmd.Env = &log, &log, environment()
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan error, 1)
-			go func() { ended <- cmd.Wait() }()
-			t.Cleanup(func() {
-				_ = cmd.Process.Signal(syscall.SIGTERM)
-				if err := <-ended; err != nil {
-					t.Errorf("the collector ended with %v", err)
-				}
-				if t.Failed() {
-					t.Logf("the collector's log:\n%s", log.String())
-				}
-			})
-			eventually(t, "the collector is ready", func() bool { return strings.Contains(log.String(), "Everything is ready") })
+			in := newCollector(t, c.exporter)
+			in.start(t)
 			for i, protocol := range []string{"grpc", "http/protobuf"} {
-				r := program.run(t, protocol, in[i], "")
+				r := program.run(t, protocol, in.addresses[i], "")
 				eventually(t, "the trace is stored", func() bool {
 					return strings.Contains(c.into.traceText(t, ca.Client(), f.keys["reader"].Bearer, r.TraceID), `"stock"`)
 				})

@@ -57,6 +57,47 @@ test('refused documents are shown with the remedy', async () => {
   await page.context().close()
 })
 
+test('what a destination refused is shown with the reason, and how passing on goes', async () => {
+  const strict = await startServer('serve', '--max-document', '1000')
+  const first = await startServer('serve', '--forward', `central=${strict.url}`)
+  try {
+    const now = Date.now() / 1000
+    const document = (rest) => ({ trace_id: newID(), id: segmentID(), name: 'shop', start_time: now - 1, end_time: now, ...rest })
+    const large = document({ name: 'large', metadata: { text: '<b>x</b>'.repeat(300) } })
+    assert.deepEqual((await first.put(document(), large, { name: 'no-id' })).UnprocessedTraceSegments.length, 1)
+    const page = await openPage(first.url, '/settings')
+    const row = page.getByRole('region', { name: 'Passed on' }).getByRole('row').filter({ hasText: 'central' })
+    await row.getByRole('link', { name: '1', exact: true }).waitFor() // refused
+    await row.getByText(/last delivered/).waitFor()
+    assert.deepEqual(await audit(page), [])
+    await row.getByRole('link', { name: '1', exact: true }).click()
+    const letter = page.getByRole('listitem')
+    await letter.getByText('by central').waitFor()
+    await letter.getByText('Remedy:').waitFor()
+    await letter.getByRole('button', { name: 'Show document' }).click()
+    await letter.locator('pre', { hasText: '<b>x</b><b>x</b>' }).waitFor()
+    for (const colorScheme of ['dark', 'light']) {
+      await page.emulateMedia({ colorScheme })
+      assert.deepEqual(await audit(page), [], colorScheme)
+    }
+    // Beside it are those that were refused here.
+    await page.getByRole('button', { name: 'Refused here' }).click()
+    await page.locator('.letter', { hasText: 'by http' }).waitFor()
+    assert.equal(await page.getByText('by central').count(), 0)
+    await page.getByRole('button', { name: 'Not passed on' }).click()
+    await page.getByText('by central').waitFor()
+    assert.deepEqual(page.complaints, [])
+    // A server that passes nothing on says nothing of it.
+    await page.goto(`${strict.url}/dead-letters`)
+    await page.getByText('Remedy:').first().waitFor()
+    assert.equal(await page.getByRole('button', { name: 'Not passed on' }).count(), 0)
+    await page.context().close()
+  } finally {
+    await first.stop()
+    await strict.stop()
+  }
+})
+
 test('groups are made, changed and deleted', async () => {
   const page = await openPage(server.url, '/groups')
   await page.getByRole('button', { name: 'New group' }).click()

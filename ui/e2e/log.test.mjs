@@ -1,5 +1,6 @@
 // A trace as a log: every line in the order of time, one selection with the other views.
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { audit, closeBrowser, newID, openPage, segmentID, startServer, until } from './harness.mjs'
 
@@ -190,6 +191,94 @@ test('work in progress has no end until it ends', async () => {
   await page.locator('.log .table-row.selected', { hasText: 'report' }).waitFor()
   await server.put(rootOf({ end_time: begin + 1.5 }))
   assert.match((await settledLines(page, 5))[4], /end \| report \| report after 3.5 s/)
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
+test('the log is taken along as CSV, as it is shown', async () => {
+  const page = await openPage(server.url, `/trace/${mixed}?view=log`)
+  await settledLines(page, 6)
+  const iso = (seconds) => new Date((now + seconds) * 1000).toISOString()
+  const head = 'offset_seconds,time,service,kind,name,message,entry,seconds,outcome,entry_id,trace_id'
+  const event = (at, kind, name, message) => `${at},${iso(at)},carts,${kind},${name},${message},carts,,,${ids.span},${mixed}`
+  await page.getByRole('button', { name: 'Copy the log as CSV' }).click()
+  await page.getByText('6 rows copied').waitFor()
+  const copied = await page.evaluate(() => navigator.clipboard.readText())
+  assert.deepEqual(copied.split('\r\n'), [
+    head,
+    `0,${iso(0)},gate,start,gate,,gate,,,${ids.root},${mixed}`,
+    `1,${iso(1)},carts,start,carts,,carts,,,${ids.span},${mixed}`,
+    event(1.5, 'event', 'cache miss', 'key=cart:7'),
+    event(2, 'exception', 'Retried', 'connection reset'),
+    `3,${iso(3)},carts,end,carts,,carts,2,ok,${ids.span},${mixed}`,
+    `4,${iso(4)},gate,end,gate,,gate,4,ok,${ids.root},${mixed}`,
+    '',
+  ])
+  // A file has the same; what is hidden is not in it.
+  await page.getByRole('checkbox', { name: /^Starts/ }).uncheck()
+  await page.getByRole('checkbox', { name: /^Ends/ }).uncheck()
+  await settledLines(page, 2)
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download the log as CSV' }).click()])
+  assert.equal(file.suggestedFilename(), `log-${mixed}.csv`)
+  assert.deepEqual((await readFile(await file.path(), 'utf8')).split('\r\n'), [head, event(1.5, 'event', 'cache miss', 'key=cart:7'), event(2, 'exception', 'Retried', 'connection reset'), ''])
+  // An exception whose time is not said has none here either.
+  await page.goto(`${server.url}/trace/${shop}?view=log&lines=exception`)
+  await settledLines(page, 2)
+  await page.getByRole('button', { name: 'Copy the log as CSV' }).click()
+  await page.getByText('2 rows copied').waitFor()
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /\r\n,,payments,exception,ChargeFailed,card was declined,payments,/)
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
+test('the newest lines of a trace that grows are followed', async () => {
+  const id = newID()
+  const root = segmentID()
+  const begin = Date.now() / 1000 - 60
+  const doc = (rest) => ({ trace_id: id, id: root, name: 'import', start_time: begin, ...rest })
+  let sent = 0
+  const more = (n) => server.put(...Array.from({ length: n }, () => ({ trace_id: id, id: segmentID(), type: 'subsegment', parent_id: root, name: `row ${++sent}`, start_time: begin + sent * 0.1, end_time: begin + sent * 0.1 + 0.05 })))
+  await server.put(doc({ in_progress: true }))
+  await more(60)
+  const page = await openPage(server.url, `/trace/${id}?view=log`)
+  const list = page.locator('.log .virtual')
+  await page.locator('.log .table-row', { hasText: 'row 1' }).first().waitFor()
+  const last = (k) => page.locator('.log .table-row', { hasText: `row ${k}` }).last()
+  const inSight = async (k) => {
+    const row = last(k)
+    if ((await row.count()) === 0) return false
+    const [a, b] = [await row.boundingBox(), await list.boundingBox()]
+    return a && b && a.y >= b.y - 1 && a.y + a.height <= b.y + b.height + 1
+  }
+  // Nobody asked for it: what is read stays where it is.
+  await more(20)
+  await until('they are there', async () => /Ends\s+80/.test(await page.getByRole('group', { name: 'Lines that are shown' }).innerText()))
+  assert.equal(await list.evaluate((e) => e.scrollTop), 0)
+  await page.keyboard.press('F')
+  await until('the end', () => inSight(80))
+  await until('the address', () => new URL(page.url()).searchParams.get('follow') === '1')
+  assert.equal(await page.getByRole('button', { name: 'Follow' }).getAttribute('aria-pressed'), 'true')
+  await more(20)
+  await until('the new end', () => inSight(100))
+  assert.deepEqual(await audit(page), [])
+  // Scrolling up stops it, and what comes moves nothing.
+  await list.hover()
+  await page.mouse.wheel(0, -900)
+  await until('it stopped', async () => (await page.getByRole('button', { name: 'Follow' }).getAttribute('aria-pressed')) === 'false')
+  const top = await list.evaluate((e) => e.scrollTop)
+  await more(20)
+  await until('they are there', async () => /Ends\s+120/.test(await page.getByRole('group', { name: 'Lines that are shown' }).innerText()))
+  assert.equal(await list.evaluate((e) => e.scrollTop), top)
+  // So does choosing a line; the button goes on. A link to it follows, too.
+  await page.getByRole('button', { name: 'Follow' }).click()
+  await until('the end again', () => inSight(120))
+  await page.reload()
+  await until('the end after a reload', () => inSight(120))
+  await last(120).click()
+  await until('it stopped', async () => (await page.getByRole('button', { name: 'Follow' }).getAttribute('aria-pressed')) === 'false')
+  // What is over grows no more.
+  await server.put(doc({ end_time: begin + 60 }))
+  await page.getByRole('button', { name: 'Follow' }).waitFor({ state: 'detached' })
   assert.deepEqual(page.complaints, [])
   await page.context().close()
 })

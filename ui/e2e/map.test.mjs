@@ -263,6 +263,46 @@ test('analytics looks at other times, and at a range of durations', async () => 
   await page.context().close()
 })
 
+test('analytics holds a part of the picture against the others', async () => {
+  const now = Date.now() / 1000
+  const documents = (count, version, took) => Array.from({ length: count }, (_, k) => ({ trace_id: newID(), id: segmentID(), name: 'invoices', start_time: now - 20 - k, end_time: now - 20 - k + took, annotations: { version } }))
+  const answer = await server.put(...documents(60, 'v1', 0.1), ...documents(8, 'v2', 3))
+  assert.deepEqual(answer.UnprocessedTraceSegments, [])
+  // From a search it is one step to what tells its traces from the rest.
+  const page = await openPage(server.url, `/traces?q=${encodeURIComponent('service("invoices")')}`)
+  await page.getByRole('link', { name: 'Against the rest' }).click()
+  await page.waitForURL((u) => u.searchParams.get('a') === 'service("invoices")' && u.searchParams.get('b') === '!(service("invoices"))')
+  const [setA, setB] = ['A', 'B'].map((name) => page.getByRole('region', { name: `Set ${name}` }))
+  const traces = (set) => set.locator('dd').first()
+  await until('all of A', async () => (await traces(setA).innerText()) === '68')
+  const box = await page.locator('.heatmap canvas').boundingBox()
+  await page.mouse.move(box.x + 60, box.y + 2)
+  await page.mouse.down()
+  await page.mouse.move(box.x + box.width - 12, box.y + 40, { steps: 4 })
+  await page.mouse.up()
+  await until('the slow ones', async () => (await traces(setA).innerText()) === '8' && (await traces(setB).innerText()) === '60')
+  const table = page.getByRole('region', { name: 'Attributes by how much they differ' })
+  await table.getByRole('row').filter({ hasText: 'v2' }).filter({ hasText: 'only in A' }).waitFor()
+  await table.getByRole('row').filter({ hasText: 'v1' }).filter({ hasText: 'only in B' }).waitFor()
+  assert.deepEqual(await audit(page), [])
+  // The address has it all, for whoever opens it later: the window stands still.
+  assert.ok(['from', 'to', 'box'].every((p) => new URL(page.url()).searchParams.has(p)))
+  await page.reload()
+  await until('the same', async () => (await traces(setA).innerText()) === '8' && (await traces(setB).innerText()) === '60')
+  await setA.getByRole('link', { name: 'all of them' }).click()
+  await page.waitForURL(/\/traces\?/)
+  await page.getByText(/^8 traces/).first().waitFor()
+  await page.goBack()
+  await page.getByRole('button', { name: 'Without the box' }).click()
+  await until('all of A', async () => (await traces(setA).innerText()) === '68')
+  // Whoever does not see the picture chooses in its table.
+  await page.getByRole('button', { name: 'Traces by time and duration as a table' }).click()
+  await page.getByRole('button', { name: /^Compare from .* that took [23]/ }).first().click()
+  await until('some of the slow ones', async () => Number(await traces(setA).innerText()) > 0 && Number(await traces(setA).innerText()) <= 8)
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
 /** Frames while the map is moved about, in milliseconds, shortest first. */
 async function framesWhileMoving(page) {
   const box = await page.locator('.graph').boundingBox()

@@ -26,6 +26,10 @@ const PAGES = [
   ['views', () => '/views', (page) => page.getByRole('link', { name: 'Faults', exact: true }).waitFor()],
   ['keys', () => '/keys', (page) => page.getByText('This server asks nobody for a key.').waitFor()],
   ['traces', () => '/traces', (page) => page.locator('.table-row').first().waitFor()],
+  ['the heatmap as a table', () => '/traces?q=error', async (page) => {
+    await page.getByRole('button', { name: 'Traces by time and duration as a table' }).click()
+    await page.getByRole('region', { name: 'Traces by time and duration' }).getByRole('button', { name: /^Traces from/ }).first().waitFor()
+  }],
   ['map', () => '/map', (page) => page.locator('.node').first().waitFor()],
   ['trace', () => `/trace/${traces[0]}`, (page) => page.getByRole('listbox', { name: /^Waterfall/ }).waitFor()],
   ['send traces', () => '/start', (page) => page.locator('.way pre').waitFor()],

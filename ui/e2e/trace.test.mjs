@@ -120,6 +120,55 @@ test('every view shows the trace, with one selection', async () => {
   await page.context().close()
 })
 
+test('each of several equal calls is chosen, and found, in the flame graph', async () => {
+  const { Segments } = await (await fetch(`${server.url}/api/traces/${shop}`)).json()
+  const calls = Segments.find((s) => s.Id === ids.payments).Document.subsegments
+  const page = await openPage(server.url, `/trace/${shop}?entry=${calls[7].id}&view=flame`)
+  await page.getByText(/cards@db · .* · 12 calls/).waitFor()
+  // What leaves rows out has nothing to leave out here, and says so.
+  assert.ok(await page.getByRole('button', { name: 'Critical path', exact: true }).isDisabled())
+  await page.keyboard.press('k') // what called it
+  await page.getByText(/payments · payments · 1 call /).waitFor()
+  await until('the address', () => page.url().includes(`entry=${ids.payments}`))
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
+test('the list is taken along as CSV, as it is sorted', async () => {
+  const page = await openPage(server.url, `/trace/${shop}?view=list&sort=-duration&piles=1`)
+  await page.getByRole('row', { name: /cards@db/ }).waitFor()
+  await page.getByRole('button', { name: 'Copy the list as CSV' }).click()
+  await page.getByText('5 rows copied').waitFor()
+  const rows = (await page.evaluate(() => navigator.clipboard.readText())).trim().split('\r\n')
+  assert.equal(rows[0], 'entry,what,service,type,level,calls,start_seconds,seconds,own_seconds,outcome,id,trace_id')
+  assert.match(rows[1], new RegExp(`^shop,POST /orders · 502,shop,AWS::EC2::Instance,1,1,0,1,[\\d.]+,fault,${ids.root},${shop}$`))
+  assert.ok(rows.some((r) => /^cards@db,.*,3,12,|^cards@db,.*,4,12,/.test(r)), rows.join('\n')) // a closed pile is one row
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
+test('the same exception elsewhere is counted, and found, of errors as of faults', async () => {
+  const failing = (flag, type, message) => ({ trace_id: newID(), id: segmentID(), name: 'orders', start_time: now, end_time: now + 1, [flag]: true, http: { request: { method: 'GET', url: 'https://a.example/o' }, response: { status: flag === 'fault' ? 500 : 409 } }, cause: { exceptions: [{ id: segmentID(), type, message }] } })
+  const [declined, other, again, broken] = [failing('error', 'Declined', 'card 1 expired'), failing('error', 'Declined', 'card 2 expired'), failing('error', 'Declined', 'card 2 expired'), failing('fault', 'Broken', 'no "quotes" left')]
+  // An exception below one that went on without a failure is at the root of none.
+  const inner = segmentID()
+  const handled = { ...failing('error', 'x', 'y'), error: false, cause: undefined, http: undefined, subsegments: [{ id: inner, name: 'retry', start_time: now, end_time: now + 0.5, cause: { exceptions: [{ id: segmentID(), type: 'Retried', message: 'again' }] } }] }
+  assert.deepEqual((await server.put(declined, other, again, broken, handled)).UnprocessedTraceSegments, [])
+  const page = await openPage(server.url, `/trace/${other.trace_id}?entry=${other.id}`)
+  await page.getByRole('link', { name: '3 traces of this type' }).waitFor()
+  await page.getByRole('link', { name: '2 traces with this message' }).click()
+  await page.getByText(/^2 traces/).first().waitFor()
+  await page.goto(`${server.url}/trace/${broken.trace_id}?entry=${broken.id}`)
+  await page.getByRole('link', { name: '1 trace with this message' }).waitFor()
+  await page.getByRole('link', { name: '1 trace of this type' }).click()
+  await page.getByText(/^1 trace/).first().waitFor()
+  await page.goto(`${server.url}/trace/${handled.trace_id}?entry=${inner}`)
+  await page.getByText('It is not at the root of a failure').waitFor()
+  assert.deepEqual(await audit(page), [])
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
 test('work in progress grows, and is done when it is done', async () => {
   const id = newID()
   const root = segmentID()

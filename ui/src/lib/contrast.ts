@@ -1,6 +1,7 @@
 // What tells two sets of traces apart: each value of each attribute, by how much more
 // often it is found in one than in the other.
 
+import { seconds } from './histogram'
 import { facetsOf, type TraceRow } from './summary'
 
 export interface Contrast {
@@ -64,4 +65,36 @@ export function durations(a: readonly TraceRow[], b: readonly TraceRow[], bins: 
   count(a, 'a')
   count(b, 'b')
   return out
+}
+
+/** A part of the picture of traces by time and duration. */
+export interface Box {
+  /** Epoch seconds. */
+  from: number
+  to: number
+  /** Durations in seconds; null: any. */
+  low: number | null
+  high: number | null
+}
+
+/** How an address says a box; null when it says none. */
+export function readBox(text: string): Box | null {
+  const [from, to, low, high] = text.split('~').map((t) => (t === '' ? NaN : Number(t)))
+  if (!(to! > from!)) return null
+  return { from: from!, to: to!, ...(high! > low! ? { low: low!, high: high! } : { low: null, high: null }) }
+}
+
+export function writeBox(b: Box): string {
+  return [Math.floor(b.from * 1000) / 1000, Math.ceil(b.to * 1000) / 1000, ...(b.low !== null && b.high !== null ? [seconds(b.low), seconds(b.high)] : [])].join('~')
+}
+
+/** Parts traces by a box: those in it, and the others. What has no time yet is one of the others. */
+export function parted(rows: readonly TraceRow[], b: Box): { inside: TraceRow[]; outside: TraceRow[] } {
+  const inside: TraceRow[] = []
+  const outside: TraceRow[] = []
+  for (const r of rows) {
+    const is = r.start >= b.from && r.start <= b.to && (b.low === null || b.high === null || (r.duration >= b.low && r.duration <= b.high))
+    ;(is ? inside : outside).push(r)
+  }
+  return { inside, outside }
 }

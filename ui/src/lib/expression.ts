@@ -105,3 +105,9 @@ export function tokens(text: string): Token[] {
   }
   return out
 }
+
+/** Traces of which an exception with such a text is at the root of a fault or an error: of its type ("name") or its message. */
+export function exception(part: 'name' | 'message', text: string): string {
+  const inside = `{ ${part} = ${quote(text)} }`
+  return `rootcause.fault.exception ${inside} OR rootcause.error.exception ${inside}`
+}

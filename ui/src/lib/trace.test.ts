@@ -145,6 +145,8 @@ test('flame graph adds up calls with the same path and never sticks out', () => 
   expect(f.boxes.map((b) => [b.name, b.count, b.depth])).toEqual([['a', 1, 0], ['query', 10, 1]])
   expect(f.boxes[1]!.width).toBeCloseTo(1) // two seconds of work in a second
   expect(f.total).toBeCloseTo(1)
+  // Each of them leads to the box, not the longest alone.
+  for (let i = 0; i < c.n; i++) expect(f.of[i]).toBe(f.boxes[c.ids[i] === 'a' ? 0 : 1])
 })
 
 test('entities are described by what they did', () => {

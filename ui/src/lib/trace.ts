@@ -64,6 +64,14 @@ export const FLAG = {
   skewed: 32768,
 } as const
 
+/** How something ended, in a word. */
+export function outcomeText(flags: number): string {
+  if (flags & FLAG.fault) return 'fault'
+  if (flags & FLAG.throttle) return 'throttle'
+  if (flags & FLAG.error) return 'error'
+  return flags & FLAG.inProgress ? 'in progress' : 'ok'
+}
+
 export const FAILED = FLAG.error | FLAG.fault | FLAG.throttle
 
 export interface ServiceEntry {
@@ -911,9 +919,9 @@ export interface FlameNode {
 /**
  * The flame graph: entities with the same path of names are one box, as wide as all of
  * them took together. A child's width is cut to its parent's where work ran in parallel,
- * so that boxes never stick out.
+ * so that boxes never stick out. `of` has the box of each entity, null for what has none.
  */
-export function flame(c: Columns): { boxes: FlameNode[]; total: number; depth: number } {
+export function flame(c: Columns): { boxes: FlameNode[]; total: number; depth: number; of: readonly (FlameNode | null)[] } {
   interface Merged extends FlameNode {
     kids: Map<string, Merged>
     total: number
@@ -962,5 +970,5 @@ export function flame(c: Columns): { boxes: FlameNode[]; total: number; depth: n
       todo.push(kid)
     }
   }
-  return { boxes, total: top.total, depth }
+  return { boxes, total: top.total, depth, of }
 }

@@ -4,8 +4,7 @@
 import { effect, useSignal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { Asker } from '../lib/ask'
-import { csv } from '../lib/csv'
-import { contrast, durations, type Contrast } from '../lib/contrast'
+import { contrast, durations, parted, readBox, writeBox, type Contrast } from '../lib/contrast'
 import { and } from '../lib/expression'
 import { seconds } from '../lib/histogram'
 import { duration, exact, many, percent, timeParts } from '../lib/format'
@@ -15,8 +14,10 @@ import { EARLIER, earlier, parseRange, readWindow, type Window } from '../lib/wi
 import { FilterBar } from '../ui/filterbar'
 import { ChartTable } from '../ui/charttable'
 import { Copy, Down, Minus, Plus } from '../ui/icons'
-import { copy, Popover, prepare, Problem, themeVersion, token, useSize, utc } from '../ui/parts'
+import { Popover, prepare, Problem, themeVersion, token, useSize, utc } from '../ui/parts'
 import { RangePicker, Times } from '../ui/range'
+import { copyCSV } from '../ui/takecsv'
+import { Heatmap } from './traces/heatmap'
 
 /** Traces of each set that are looked at. */
 const MOST = 5000
@@ -30,11 +31,15 @@ interface SetOf {
   error: Error | null
 }
 
-function useSet(filter: string, from: number, to: number, attempt: number): SetOf {
-  const state = useSignal<SetOf>({ rows: [], more: false, loading: true, error: null })
+const NONE: SetOf = { rows: [], more: false, loading: false, error: null }
+
+/** Reads the traces of a set, unless `wanted` is false. */
+function useSet(filter: string, from: number, to: number, attempt: number, wanted = true): SetOf {
+  const state = useSignal<SetOf>({ ...NONE, loading: true })
   useEffect(() => {
     let gone = false
-    state.value = { rows: [], more: false, loading: true, error: null }
+    state.value = { ...NONE, loading: wanted }
+    if (!wanted) return
     worker ??= new Asker(new Worker(new URL('../workers/search.worker.ts', import.meta.url), { type: 'module' }))
     const load = async () => {
       let rows: TraceRow[] = []
@@ -53,7 +58,7 @@ function useSet(filter: string, from: number, to: number, attempt: number): SetO
     return () => {
       gone = true
     }
-  }, [filter, from, to, attempt])
+  }, [filter, from, to, attempt, wanted])
   return state.value
 }
 
@@ -64,16 +69,23 @@ export function AnalyticsPage() {
   const range = ['range', 'from', 'to'].map((k) => params.get(k) ?? '').join('|')
   const w = useMemo(() => readWindow(place.peek().params, Date.now() / 1000), [range])
   const attempt = useSignal(0)
-  const setA = useSet(a, w.from, w.to, attempt.value)
+  const whole = useSet(a, w.from, w.to, attempt.value)
+  // With a box the traces of A in it are compared with its others.
+  const boxText = param('box').value
+  const box = useMemo(() => readBox(boxText), [boxText])
+  const parts = useMemo(() => box && parted(whole.rows, box), [whole.rows, box])
+  const setA = parts ? { ...whole, rows: parts.inside } : whole
   const how = ['with', 'bfrom', 'bto'].map((k) => params.get(k) ?? '').join('|')
   const other = useMemo(() => earlier(w, place.peek().params), [w, how])
   const before = other !== null
-  const setB = useSet(before ? a : b, other?.from ?? w.from, other?.to ?? w.to, attempt.value)
+  const second = useSet(before ? a : b, other?.from ?? w.from, other?.to ?? w.to, attempt.value, !box)
+  const setB = parts ? { ...whole, rows: parts.outside, error: null } : second
+  const oldest = useMemo(() => whole.rows.reduce((t, r) => (r.start < t ? r.start : t), w.to), [whole.rows, w])
   useEffect(() => {
     document.title = 'Analytics · Roentgen'
   }, [])
   const list = useMemo(() => contrast(setA.rows, setB.rows), [setA.rows, setB.rows])
-  const same = !before && a === b
+  const same = !box && !before && a === b
   const context = contextParams(params)
   return (
     <div class="page" data-scroll>
@@ -84,47 +96,74 @@ export function AnalyticsPage() {
             <p class="muted">Two sets of traces, and what tells them apart.</p>
           </div>
           <div class="segmented" role="group" aria-label="What A is compared with">
-            <button aria-pressed={!before} onClick={() => change({ with: null, bfrom: null, bto: null })}>
+            <button aria-pressed={!before && !box} onClick={() => change({ with: null, bfrom: null, bto: null, box: null })}>
               Another search
             </button>
-            <button aria-pressed={before} onClick={() => before || change({ with: 'before' })}>
+            <button aria-pressed={before && !box} onClick={() => (before && !box) || change({ with: param('with').peek() || 'before', box: null })}>
               Another time
             </button>
+            {box && <button aria-pressed={true}>A part of itself</button>}
           </div>
-          {before && <Earlier w={w} other={other} />}
+          {before && !box && <Earlier w={w} other={other} />}
           <RangePicker />
         </div>
         <div class="sets">
           <section class="card set set-a" aria-label="Set A">
             <h2>
               <span class="set-mark">A</span> <bdi>{a || 'All traces'}</bdi>
+              {box && <span class="muted">in the box</span>}
             </h2>
             <FilterBar id="filter-a" value={a} onChange={(t) => change({ a: t })} />
-            <Figures set={setA} href={href('traces', { ...context, q: a })} />
+            <Figures set={setA} href={box ? href('traces', { q: box.low === null ? a : and(a, within(box.low, box.high!)), from: box.from, to: box.to }) : href('traces', { ...context, q: a })} />
           </section>
           <section class="card set set-b" aria-label="Set B">
             <h2>
-              <span class="set-mark">B</span> {before ? `The same, ${earlierWords(params).toLowerCase()}` : <bdi>{b || 'All traces'}</bdi>}
+              <span class="set-mark">B</span> {box ? 'Its others, outside of the box' : before ? `The same, ${earlierWords(params).toLowerCase()}` : <bdi>{b || 'All traces'}</bdi>}
             </h2>
-            {before ? <p class="muted num">{spanText(other)}</p> : <FilterBar id="filter-b" value={b} onChange={(t) => change({ b: t })} />}
-            <Figures set={setB} against={setA} href={before ? href('traces', { q: a, from: Math.floor(other.from), to: Math.ceil(other.to) }) : href('traces', { ...context, q: b })} />
+            {box ? (
+              <p class="row" style={{ flexWrap: 'wrap' }}>
+                <span class="muted num grow">
+                  {spanText(box)}
+                  {box.low !== null && `, ${duration(box.low)} to ${duration(box.high)}`}
+                </span>
+                <button class="button" onClick={() => change({ box: null })}>
+                  Without the box
+                </button>
+              </p>
+            ) : before ? <p class="muted num">{spanText(other)}</p> : <FilterBar id="filter-b" value={b} onChange={(t) => change({ b: t })} />}
+            <Figures set={setB} against={setA} href={box ? href('traces', { ...context, q: a }) : before ? href('traces', { q: a, from: Math.floor(other.from), to: Math.ceil(other.to) }) : href('traces', { ...context, q: b })} />
           </section>
         </div>
         {setA.error && <Problem error={setA.error} retry={() => attempt.value++} />}
         {setB.error && setB.error.message !== setA.error?.message && <Problem error={setB.error} retry={() => attempt.value++} />}
+        {(whole.rows.length > 0 || box) && (
+          <div class="card analytics-heatmap">
+            <Heatmap
+              rows={whole.rows}
+              counts={null}
+              from={whole.more && !whole.loading ? oldest : w.from}
+              to={w.to}
+              chosen={box}
+              verb="compare"
+              // The box stands still, so the window does, too.
+              onBrush={(from, to, low, high) => change({ box: writeBox({ from, to, low, high }), ...(w.relative ? { from: Math.floor(w.from), to: Math.ceil(w.to), range: null } : {}) })}
+            />
+            <p class="muted">Drag over the traces of A to compare those with its others.</p>
+          </div>
+        )}
         {(setA.rows.length > 0 || setB.rows.length > 0 || setA.loading || setB.loading) && <Durations
           a={setA.rows}
           b={setB.rows}
           onBrush={(low, high) => {
             // What lies in the range against what does not, of the traces of A.
-            const inside = `duration >= ${seconds(low)} AND duration <= ${seconds(high)}`
-            change({ a: and(a, inside), b: and(a, `!(${inside})`), with: null, bfrom: null, bto: null })
+            const inside = within(low, high)
+            change({ a: and(a, inside), b: and(a, `!(${inside})`), with: null, bfrom: null, bto: null, box: null })
           }}
         />}
         <div class="row">
-          <h2 class="grow">{before ? 'What changed' : 'What tells them apart'}</h2>
+          <h2 class="grow">{before && !box ? 'What changed' : 'What tells them apart'}</h2>
           {list.length > 0 && !same && (
-            <button class="button" onClick={() => void copy(csv(['attribute', 'value', 'traces_a', 'share_a', 'traces_b', 'share_b', 'condition'], list.map((c) => [c.title, c.text, c.countA, c.shareA, c.countB, c.shareB, c.condition])), `${many(list.length, 'row')} copied`)}>
+            <button class="button" onClick={() => copyCSV({ head: ['attribute', 'value', 'traces_a', 'share_a', 'traces_b', 'share_b', 'condition'], rows: list.map((c) => [c.title, c.text, c.countA, c.shareA, c.countB, c.shareB, c.condition]) })}>
               <Copy /> Copy as CSV
             </button>
           )}
@@ -132,7 +171,7 @@ export function AnalyticsPage() {
         {same ? (
           <div class="empty">
             <h2>Choose two sets</h2>
-            <p>Both are the same now. Some that often tell:</p>
+            <p>Both are the same now. Drag over the picture above, or take some that often tell:</p>
             <div class="row">
               <button class="button" onClick={() => change({ a: 'fault', b: '!fault' })}>
                 Faults and the rest
@@ -182,6 +221,8 @@ export function AnalyticsPage() {
     </div>
   )
 }
+
+const within = (low: number, high: number) => `duration >= ${seconds(low)} AND duration <= ${seconds(high)}`
 
 /** How the other window is called. */
 function earlierWords(params: URLSearchParams): string {

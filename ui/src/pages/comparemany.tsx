@@ -9,7 +9,7 @@ import { above, align, differs, moved, spread, type Step } from '../lib/compare'
 import { csv } from '../lib/csv'
 import { duration, exact, many, timeParts } from '../lib/format'
 import { change, href, param, url } from '../lib/place'
-import { arrange, FAILED, FLAG, mainRoot, type Columns } from '../lib/trace'
+import { arrange, FAILED, FLAG, mainRoot, outcomeText, type Columns } from '../lib/trace'
 import { Copy, More } from '../ui/icons'
 import { useShortcuts } from '../ui/keys'
 import { copy, Popover, Problem, Status, Swatch, utc } from '../ui/parts'
@@ -336,10 +336,9 @@ function verdict(list: readonly Column[], steps: readonly Step[]): string {
 
 function table(list: readonly Column[], steps: readonly Step[]): string {
   const exactly = (seconds: number) => Math.round(seconds / EXACT) / Math.round(1 / EXACT)
-  const outcome = (flags: number) => (flags & FLAG.fault ? 'fault' : flags & FLAG.throttle ? 'throttle' : flags & FLAG.error ? 'error' : flags & FLAG.inProgress ? 'in progress' : 'ok')
   return csv(
     ['service', 'step', 'within', ...list.flatMap((c) => [`${c.id} count`, `${c.id} seconds`, `${c.id} own_seconds`, `${c.id} outcome`]), 'spread_seconds', 'spread_own_seconds'],
-    steps.map((s) => [s.service, s.name, above(s).join(' > '), ...list.flatMap((_, k) => (s.counts[k] ? [s.counts[k], exactly(s.seconds[k]!), exactly(s.self[k]!), outcome(s.flags[k]!)] : [0, null, null, ''])), exactly(spread(s.seconds)), exactly(spread(s.self))]),
+    steps.map((s) => [s.service, s.name, above(s).join(' > '), ...list.flatMap((_, k) => (s.counts[k] ? [s.counts[k], exactly(s.seconds[k]!), exactly(s.self[k]!), outcomeText(s.flags[k]!)] : [0, null, null, ''])), exactly(spread(s.seconds)), exactly(spread(s.self))]),
   )
 }
 

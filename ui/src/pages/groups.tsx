@@ -5,6 +5,7 @@ import { useEffect } from 'preact/hooks'
 import { post, type Group } from '../lib/api'
 import { contextParams, href, param, change, place } from '../lib/place'
 import { can, whyNot } from '../lib/session'
+import { Confirm } from '../ui/confirm'
 import { FilterBar } from '../ui/filterbar'
 import { Dialog, Problem, say } from '../ui/parts'
 import { NotAllowed } from '../ui/signin'
@@ -74,35 +75,15 @@ export function GroupsPage() {
       </div>
       {can('admin') && (editing === '+' || edited) && <Editor key={editing} group={edited} close={() => change({ edit: null })} done={load} />}
       {remove.value && (
-        <Dialog title={`Delete ${remove.value.GroupName}?`} close={() => (remove.value = null)} width={440}>
-          <div class="dialog-body">
-            <p>Its traces stay. A group that is made anew under this name begins without the old data.</p>
-            <div class="row" style={{ justifyContent: 'flex-end', marginTop: '14px' }}>
-              <button class="button" onClick={() => (remove.value = null)}>
-                Keep it
-              </button>
-              <button
-                class="button primary"
-                onClick={() => {
-                  const g = remove.peek()!
-                  post('DeleteGroup', { GroupName: g.GroupName }).then(
-                    () => {
-                      remove.value = null
-                      say('Group deleted')
-                      void load()
-                    },
-                    (e: Error) => {
-                      remove.value = null
-                      error.value = e
-                    },
-                  )
-                }}
-              >
-                Delete
-              </button>
-            </div>
-          </div>
-        </Dialog>
+        <Confirm
+          title={`Delete ${remove.value.GroupName}?`}
+          verb="Delete"
+          done="Group deleted"
+          run={() => post('DeleteGroup', { GroupName: remove.peek()!.GroupName }).then(load)}
+          close={() => (remove.value = null)}
+        >
+          <p>Its traces stay. A group that is made anew under this name begins without the old data.</p>
+        </Confirm>
       )}
     </div>
   )

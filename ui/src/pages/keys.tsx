@@ -6,6 +6,7 @@ import { get, send } from '../lib/api'
 import { ago, bytes, exact, timeParts } from '../lib/format'
 import { change, param } from '../lib/place'
 import { can, session } from '../lib/session'
+import { Confirm } from '../ui/confirm'
 import { Check, Copy, Warning } from '../ui/icons'
 import { copy, Dialog, Problem, say, utc } from '../ui/parts'
 import { NotAllowed } from '../ui/signin'
@@ -180,40 +181,21 @@ export function KeysPage() {
         />
       )}
       {revoke.value && (
-        <Dialog title={`Revoke ${revoke.value.Name ?? revoke.value.ID}?`} close={() => (revoke.value = null)} width={460}>
-          <div class="dialog-body">
-            <p>
-              {revoke.value.ID === mine
-                ? 'This is the key that you are signed in with: you will be signed out.'
-                : 'Whatever uses it is refused from then on, and everybody who is signed in with it is signed out.'}{' '}
-              It cannot be taken back; a new key can be made.
-            </p>
-            {revoke.value.LastUsed !== null && <p class="muted">It was last used {ago(Date.now() / 1000 - revoke.value.LastUsed)}.</p>}
-            <div class="row" style={{ justifyContent: 'flex-end', marginTop: '14px' }}>
-              <button class="button" onClick={() => (revoke.value = null)}>
-                Keep it
-              </button>
-              <button
-                class="button primary"
-                onClick={() =>
-                  send('DELETE', `api/keys/${encodeURIComponent(revoke.peek()!.ID)}`, undefined).then(
-                    () => {
-                      revoke.value = null
-                      say('Key revoked')
-                      void load()
-                    },
-                    (e: Error) => {
-                      revoke.value = null
-                      error.value = e
-                    },
-                  )
-                }
-              >
-                Revoke
-              </button>
-            </div>
-          </div>
-        </Dialog>
+        <Confirm
+          title={`Revoke ${revoke.value.Name ?? revoke.value.ID}?`}
+          verb="Revoke"
+          done="Key revoked"
+          run={() => send('DELETE', `api/keys/${encodeURIComponent(revoke.peek()!.ID)}`, undefined).then(load)}
+          close={() => (revoke.value = null)}
+        >
+          <p>
+            {revoke.value.ID === mine
+              ? 'This is the key that you are signed in with: you will be signed out.'
+              : 'Whatever uses it is refused from then on, and everybody who is signed in with it is signed out.'}{' '}
+            It cannot be taken back; a new key can be made.
+          </p>
+          {revoke.value.LastUsed !== null && <p class="muted">It was last used {ago(Date.now() / 1000 - revoke.value.LastUsed)}.</p>}
+        </Confirm>
       )}
     </div>
   )

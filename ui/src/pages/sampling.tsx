@@ -7,6 +7,7 @@ import { get, post } from '../lib/api'
 import { ago, exact, many, percent } from '../lib/format'
 import { change, param } from '../lib/place'
 import { can, whyNot } from '../lib/session'
+import { Confirm } from '../ui/confirm'
 import { Dialog, Problem, say } from '../ui/parts'
 import { NotAllowed } from '../ui/signin'
 
@@ -247,32 +248,15 @@ export function SamplingPage() {
       </div>
       {(editing === '+' || edited) && <Editor key={editing} rule={edited} close={() => change({ edit: null })} done={() => void load()} />}
       {remove.value && (
-        <Dialog title={`Delete ${remove.value.RuleName}?`} close={() => (remove.value = null)} width={440}>
-          <div class="dialog-body">
-            <p>Requests that it decided on fall to the next rule that matches.</p>
-            <div class="row" style={{ justifyContent: 'flex-end', marginTop: '14px' }}>
-              <button class="button" onClick={() => (remove.value = null)}>
-                Keep it
-              </button>
-              <button
-                class="button primary"
-                onClick={() => {
-                  const r = remove.peek()!
-                  remove.value = null
-                  post('DeleteSamplingRule', { RuleName: r.RuleName }).then(
-                    () => {
-                      say('Rule deleted')
-                      void load()
-                    },
-                    (e: Error) => (error.value = e),
-                  )
-                }}
-              >
-                Delete
-              </button>
-            </div>
-          </div>
-        </Dialog>
+        <Confirm
+          title={`Delete ${remove.value.RuleName}?`}
+          verb="Delete"
+          done="Rule deleted"
+          run={() => post('DeleteSamplingRule', { RuleName: remove.peek()!.RuleName }).then(load)}
+          close={() => (remove.value = null)}
+        >
+          <p>Requests that it decided on fall to the next rule that matches.</p>
+        </Confirm>
       )}
     </div>
   )

@@ -6,8 +6,9 @@ import { useEffect } from 'preact/hooks'
 import { AnswerError, get } from '../lib/api'
 import { askServer } from '../lib/ask'
 import { ago, bytes, count, duration, exact, many, percent, span, timeParts } from '../lib/format'
+import { forwarding, type Forwarding } from '../lib/forward'
 import { parseHelp, parseMetrics, type Sample } from '../lib/metrics'
-import { change, param, url } from '../lib/place'
+import { change, href, param, url } from '../lib/place'
 import { server } from '../lib/server'
 import { can } from '../lib/session'
 import { Check, Fault, Warning } from '../ui/icons'
@@ -98,6 +99,7 @@ export function SettingsPage() {
   const before = useSignal<{ at: number; samples: Sample[] } | null>(null)
   const taken = useSignal(0)
   const senders = useSignal<Sender[] | null>(null)
+  const passing = useSignal<Forwarding | null>(null)
   const error = useSignal<Error | null>(null)
   useEffect(() => {
     document.title = 'Server · Roentgen'
@@ -112,6 +114,7 @@ export function SettingsPage() {
         taken.value = Date.now() / 1000
         samples.value = parseMetrics(text)
         help.value = parseHelp(text)
+        passing.value = await forwarding()
         senders.value = (await get<{ Senders: Sender[] }>('api/telemetry', {})).Senders
         error.value = null
       } catch (e) {
@@ -241,6 +244,7 @@ export function SettingsPage() {
             </table>
           </div>
         )}
+        {passing.value && passing.value.destinations.length > 0 && <PassingOn f={passing.value} />}
         <h2>Daemons and agents that report</h2>
         {senders.value?.length === 0 && <p class="muted">None so far. X-Ray daemons and Roentgen's agents report every minute.</p>}
         {senders.value && senders.value.length > 0 && (
@@ -454,6 +458,74 @@ function Storage({ st }: { st: Status['Storage'] }) {
           </details>
         )}
       </div>
+    </>
+  )
+}
+
+/** Where everything that is received goes on to, and how that goes. */
+function PassingOn({ f }: { f: Forwarding }) {
+  const now = Date.now() / 1000
+  const at = (text: string) => now - Date.parse(text) / 1000
+  return (
+    <>
+      <h2>Passed on</h2>
+      <div class="card compare-table" role="region" aria-label="Passed on" tabIndex={0}>
+        <table>
+          <thead>
+            <tr>
+              <th>To</th>
+              <th class="right">Waiting</th>
+              <th class="right">Sent</th>
+              <th class="right">Refused</th>
+              <th class="right">Lost</th>
+              <th class="right">Lag</th>
+              <th>State</th>
+            </tr>
+          </thead>
+          <tbody class="num">
+            {f.destinations.map((d) => (
+              <tr key={d.name}>
+                <td>
+                  <bdi>{d.name}</bdi>
+                  <div class="muted">
+                    <bdi>{d.endpoint}</bdi>
+                  </div>
+                </td>
+                <td class="right">{exact(d.waiting)}</td>
+                <td class="right">{exact(d.sent)}</td>
+                <td class="right">{d.refused > 0 && can('admin') ? <a href={href('dead-letters', { of: 'forward' })}>{exact(d.refused)}</a> : exact(d.refused)}</td>
+                <td class={`right ${d.lost > 0 ? 'text-error' : ''}`}>{exact(d.lost)}</td>
+                <td class="right">{d.lag_seconds > 0 ? duration(d.lag_seconds) : '–'}</td>
+                <td>
+                  {d.failures_in_a_row > 0 ? (
+                    <span class="text-error">
+                      {many(d.failures_in_a_row, 'call')} failed in a row: <bdi>{d.last_error}</bdi>
+                    </span>
+                  ) : Date.parse(d.last_sent) > 0 ? (
+                    `last delivered ${ago(Math.max(0, at(d.last_sent)))}`
+                  ) : (
+                    <span class="muted">nothing so far</span>
+                  )}
+                  {d.failures_in_a_row === 0 && d.last_error && (
+                    <div class="muted">
+                      {ago(Math.max(0, at(d.last_error_at)))}: <bdi>{d.last_error}</bdi>
+                    </div>
+                  )}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <p class="muted">
+        The folder of what waits takes {bytes(f.spool.bytes)} of {bytes(f.spool.limit_bytes)}; beyond that the oldest goes, and is lost to the destination.
+        {f.spool.failure && (
+          <span class="text-error">
+            {' '}
+            <bdi>{f.spool.failure}</bdi>
+          </span>
+        )}
+      </p>
     </>
   )
 }

@@ -73,7 +73,7 @@ function ways(): Way[] {
       title: 'Go',
       language: 'go',
       note: 'The X-Ray SDK for Go.',
-      code: sdk('go get github.com/aws/aws-xray-sdk-go/v2', `ctx, seg := xray.BeginSegment(context.Background(), "my-service")\nxray.AddAnnotation(ctx, "plan", "team")\nxray.Capture(ctx, "work", func(ctx context.Context) error { return nil })\nseg.Close(nil)`),
+      code: sdk('go get github.com/aws/aws-xray-sdk-go/v2/xray', `ctx, seg := xray.BeginSegment(context.Background(), "my-service")\nxray.AddAnnotation(ctx, "plan", "team")\nxray.Capture(ctx, "work", func(ctx context.Context) error { return nil })\nseg.Close(nil)`),
     },
     {
       id: 'dotnet',

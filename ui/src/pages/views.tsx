@@ -8,6 +8,7 @@ import { go, href, PAGES } from '../lib/place'
 import { server } from '../lib/server'
 import { linkable, type State } from '../lib/shortlink'
 import { changeView, deleteView, loadViews, openView, pageName, savedViews, viewHref, viewLink, viewText, type View } from '../lib/views'
+import { Confirm } from '../ui/confirm'
 import { External } from '../ui/icons'
 import { copy, Dialog, Problem, say } from '../ui/parts'
 
@@ -98,33 +99,9 @@ export function ViewsPage({ id }: { id: string }) {
       </div>
       {rename.value && <Rename view={rename.value} close={() => (rename.value = null)} />}
       {remove.value && (
-        <Dialog title={`Delete ${remove.value.Name}?`} close={() => (remove.value = null)} width={440}>
-          <div class="dialog-body">
-            <p>Links to it lead nowhere then. What it shows stays.</p>
-            <div class="row" style={{ justifyContent: 'flex-end', marginTop: '14px' }}>
-              <button class="button" onClick={() => (remove.value = null)}>
-                Keep it
-              </button>
-              <button
-                class="button primary"
-                onClick={() =>
-                  deleteView(remove.peek()!.ID).then(
-                    () => {
-                      remove.value = null
-                      say('View deleted')
-                    },
-                    (e: Error) => {
-                      remove.value = null
-                      error.value = e
-                    },
-                  )
-                }
-              >
-                Delete
-              </button>
-            </div>
-          </div>
-        </Dialog>
+        <Confirm title={`Delete ${remove.value.Name}?`} verb="Delete" done="View deleted" run={() => deleteView(remove.peek()!.ID)} close={() => (remove.value = null)}>
+          <p>Links to it lead nowhere then. What it shows stays.</p>
+        </Confirm>
       )}
     </div>
   )

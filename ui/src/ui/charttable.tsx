@@ -2,10 +2,10 @@
 
 import { useState } from 'preact/hooks'
 import type { ComponentChildren } from 'preact'
-import { csv, type Cell } from '../lib/csv'
-import { exact, many } from '../lib/format'
+import type { Cell } from '../lib/csv'
+import { exact } from '../lib/format'
 import { Copy, Table } from './icons'
-import { copy } from './parts'
+import { copyCSV } from './takecsv'
 
 export interface ChartRow {
   /** As it is copied: seconds and counts, without units. */
@@ -27,10 +27,7 @@ export function ChartTable({ of, head, names, rows }: { of: string; head: readon
         <button class="button plain small" aria-expanded={open} aria-label={`${of} as a table`} onClick={() => setOpen(!open)}>
           <Table /> Table
         </button>
-        <button class="button plain small" aria-label={`Copy ${of.toLowerCase()} as CSV`} onClick={() => {
-          const all = rows()
-          void copy(csv(names, all.map((r) => r.values)), `${many(all.length, 'row')} copied`)
-        }}>
+        <button class="button plain small" aria-label={`Copy ${of.toLowerCase()} as CSV`} onClick={() => copyCSV({ head: names, rows: rows().map((r) => r.values) })}>
           <Copy /> CSV
         </button>
       </div>

@@ -37,6 +37,15 @@ export async function copy(text: string | Promise<string>, what = 'Copied') {
   say(what)
 }
 
+/** Gives the reader a text as a file. */
+export function save(name: string, text: string, type: string) {
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(new Blob([text], { type }))
+  link.download = name
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
+}
+
 /** What went wrong, in place, with a way to try again. */
 export function Problem({ error, retry }: { error: Error; retry?: () => void }) {
   const status = error instanceof AnswerError ? error.status : -1

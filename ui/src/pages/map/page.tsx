@@ -6,7 +6,6 @@ import { get, post, type Group, type SeriesPoint, type ServiceGraph } from '../.
 import { edge as edgeExpression, service as serviceExpression } from '../../lib/expression'
 import { count, duration, exact, many, percent, rate } from '../../lib/format'
 import { cluster, CLUSTER_FROM, CLUSTERINGS, clusterOf, openName, type Clustering, type Graph } from '../../lib/cluster'
-import { csv } from '../../lib/csv'
 import { failing, health, neighbours, shortName, shortType, toMap, type Figures, type MapEdge, type MapNode } from '../../lib/graph'
 import { quantile, seconds } from '../../lib/histogram'
 import { pin, pinName, readPins, writePins, type Pins, type Point } from '../../lib/layout'
@@ -14,8 +13,9 @@ import { change, contextParams, go, href, param, place, type Params } from '../.
 import { readWindow } from '../../lib/window'
 import { Close, Copy, Live, Next, Search } from '../../ui/icons'
 import { useShortcuts } from '../../ui/keys'
-import { copy, localStorageGet, localStorageSet, Popover, Problem, visible } from '../../ui/parts'
+import { localStorageGet, localStorageSet, Popover, Problem, visible } from '../../ui/parts'
 import { RangePicker } from '../../ui/range'
+import { copyCSV } from '../../ui/takecsv'
 import { Histogram, Series } from './charts'
 import { GraphView } from './view'
 
@@ -699,7 +699,7 @@ function MapTable({ nodes, edges, seconds: window_, pick, fits }: { nodes: reado
     <div class="map-table" data-scroll tabIndex={0} role="region" aria-label="Services as a table">
       <div class="row table-line">
         <span class="grow muted num">{many(list.length, 'node')}</span>
-        <button class="button" onClick={() => void copy(csv(['name', 'type', 'account', 'calls', 'calls_per_second', 'p50_seconds', 'p95_seconds', 'p99_seconds', 'errors', 'throttles', 'faults', 'calls_to'], list.map(numbers)), `${many(list.length, 'row')} copied`)}>
+        <button class="button" onClick={() => copyCSV({ head: ['name', 'type', 'account', 'calls', 'calls_per_second', 'p50_seconds', 'p95_seconds', 'p99_seconds', 'errors', 'throttles', 'faults', 'calls_to'], rows: list.map(numbers) })}>
           <Copy /> Copy as CSV
         </button>
       </div>

@@ -4,8 +4,10 @@
 import { signal, useComputed, useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import { and, andNot, annotation, quote, service } from '../../lib/expression'
-import { bytes, duration, percent, timeParts } from '../../lib/format'
+import { get } from '../../lib/api'
+import type { CountsAnswer } from '../../lib/counts'
+import { and, andNot, annotation, exception, quote, service } from '../../lib/expression'
+import { bytes, duration, exact, percent, timeParts } from '../../lib/format'
 import { change, contextParams, go, href, param, place } from '../../lib/place'
 import { curl } from '../../lib/curl'
 import { findTraceID } from '../../lib/ids'
@@ -412,7 +414,7 @@ function Exceptions({ e, c, trace }: { e: Entity; c: Columns; trace: TraceState 
       {chains(exceptionsOf(e)).map((chain, k) => (
         <div key={k} class="chain">
           {chain.map((x, n) => (
-            <ExceptionCard key={x.id ?? n} x={x} first={n === 0} />
+            <ExceptionCard key={x.id ?? n} x={x} first={n === 0} at={c.t0} />
           ))}
         </div>
       ))}
@@ -465,7 +467,7 @@ function ElsewhereCaused({ id, c, trace }: { id: string; c: Columns; trace: Trac
           .map((chain, k) => (
             <div key={k} class="chain">
               {chain.map((x, n) => (
-                <ExceptionCard key={x.id ?? n} x={x} first={n === 0} />
+                <ExceptionCard key={x.id ?? n} x={x} first={n === 0} at={c.t0} />
               ))}
             </div>
           ))}
@@ -473,7 +475,7 @@ function ElsewhereCaused({ id, c, trace }: { id: string; c: Columns; trace: Trac
   )
 }
 
-function ExceptionCard({ x, first }: { x: Exception; first: boolean }) {
+function ExceptionCard({ x, first, at }: { x: Exception; first: boolean; at: number }) {
   const all = useSignal(false)
   const stack = Array.isArray(x.stack) ? x.stack : []
   const shown = all.value ? stack : stack.slice(0, 12)
@@ -487,11 +489,6 @@ function ExceptionCard({ x, first }: { x: Exception; first: boolean }) {
         </b>
         {x.remote === true && <span class="badge">remote</span>}
         <span class="value-actions shown">
-          {x.type && (
-            <button title="Find traces with this exception" aria-label="Find traces with this exception" onClick={() => search(`rootcause.fault.exception { message = ${quote(String(x.message ?? ''))} }`, false)}>
-              <Plus />
-            </button>
-          )}
           <button title="Copy with stack" aria-label="Copy exception with stack" onClick={() => copy(text, 'Exception copied')}>
             <Copy />
           </button>
@@ -502,6 +499,7 @@ function ExceptionCard({ x, first }: { x: Exception; first: boolean }) {
           <bdi>{String(x.message).slice(0, 4000)}</bdi>
         </p>
       )}
+      <Elsewhere x={x} at={at} />
       {stack.length > 0 && (
         <ol class="stack">
           {shown.map((f, k) => (
@@ -528,6 +526,49 @@ function ExceptionCard({ x, first }: { x: Exception; first: boolean }) {
       )}
       {typeof x.truncated === 'number' && x.truncated > 0 && <div class="faint">{x.truncated} frames were left out by the sender</div>}
     </section>
+  )
+}
+
+/** How long before and after a trace the same exception is looked for, in seconds. */
+const AROUND = 3600
+/** Texts of expressions that are too long to be of use. */
+const LONGEST = 1000
+
+/** In how many traces around this one the same exception was at the root of a failure, with the way there. */
+function Elsewhere({ x, at }: { x: Exception; at: number }) {
+  const parts = (
+    [
+      ['name', x.type, 'of this type'],
+      ['message', x.message, 'with this message'],
+    ] as const
+  ).filter(([, text]) => text && String(text).length <= LONGEST)
+  const found = useSignal<(CountsAnswer | null)[]>([])
+  const window_ = { from: Math.floor(at - AROUND), to: Math.ceil(at + AROUND) }
+  useEffect(() => {
+    const abort = new AbortController()
+    const count = (filter: string) => get<CountsAnswer>('api/counts', { filter, start: window_.from, end: window_.to, columns: 1, values: 1 }, abort.signal).catch(() => null)
+    void Promise.all(parts.map(([part, text]) => count(exception(part, String(text))))).then((list) => !abort.signal.aborted && (found.value = list))
+    return () => abort.abort()
+  }, [x.type, x.message, at])
+  if (parts.length === 0) return null
+  const known = found.value
+  if (known.length > 0 && known.every((a) => a?.Traces === 0 && a.NextToken === null)) return <p class="muted">It is not at the root of a failure, which is where searches look for exceptions.</p>
+  return (
+    <p class="muted">
+      Within an hour:{' '}
+      {parts.map(([part, text, words], k) => {
+        const a = known[k]
+        return (
+          <span key={part}>
+            {k > 0 && ', '}
+            <a href={href('traces', { q: exception(part, String(text)), ...window_ })}>
+              <span class="num">{a ? `${exact(a.Traces)}${a.NextToken === null ? '' : ' or more'} ` : ''}</span>
+              {a?.Traces === 1 && a.NextToken === null ? 'trace' : 'traces'} {words}
+            </a>
+          </span>
+        )
+      })}
+    </p>
   )
 }
 

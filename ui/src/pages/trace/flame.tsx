@@ -20,12 +20,10 @@ export function Flame({ trace }: { trace: TraceState }) {
   const size = useSize(frame)
   const hover = useSignal<FlameNode | null>(null)
   const focus = useSignal<FlameNode | null>(null)
-  const boxOf = useMemo(() => {
-    const byKey = new Map<string, FlameNode>()
-    for (const b of f.boxes) byKey.set(`${b.example}`, b)
-    return byKey
-  }, [f])
-  const chosen = boxOf.get(String(trace.selected.value)) ?? null
+  const chosen = f.of[trace.selected.value] ?? null
+  const matches = trace.matches.value
+  /** Boxes in which something matches, null while nothing is looked for. */
+  const hits = useMemo(() => matches && new Set(f.of.filter((_, i) => matches[i])), [f, matches])
   const height = Math.max(f.depth * ROW + 8, 40)
   const from = focus.value?.x ?? 0
   const width = focus.value?.width ?? f.total
@@ -33,11 +31,10 @@ export function Flame({ trace }: { trace: TraceState }) {
 
   useLayoutEffect(() => {
     const stop = effect(() => {
-      void [themeVersion.value, hover.value, focus.value, trace.matches.value]
+      void [themeVersion.value, hover.value, focus.value]
       const e = canvas.current
       if (!e || size.width === 0) return
       const g = prepare(e, size.width, height)
-      const matches = trace.matches.value
       g.textBaseline = 'middle'
       const sans = getComputedStyle(document.body).fontFamily
       for (const b of f.boxes) {
@@ -45,13 +42,14 @@ export function Flame({ trace }: { trace: TraceState }) {
         const w = Math.min(size.width, x(b.x + b.width)) - a
         if (w < 0.3) continue
         const y = 4 + b.depth * ROW
-        g.globalAlpha = matches && !matches[b.example] ? 0.25 : 1
+        const dim = hits !== null && !hits.has(b)
+        g.globalAlpha = dim ? 0.25 : 1
         const colour = token(`--s${c.services[b.service]!.colour}`)
         g.fillStyle = colour
         round(g, a + 0.5, y, Math.max(0.6, w - 1), ROW - 2, Math.min(4, w / 3))
         g.globalAlpha *= b === hover.value ? 1 : 0.9
         g.fill()
-        g.globalAlpha = matches && !matches[b.example] ? 0.4 : 1
+        g.globalAlpha = dim ? 0.4 : 1
         const bad = failureColour(b.flags)
         if (bad) {
           g.fillStyle = bad
@@ -77,7 +75,7 @@ export function Flame({ trace }: { trace: TraceState }) {
       g.globalAlpha = 1
     })
     return stop
-  }, [f, size.width, chosen])
+  }, [f, size.width, chosen, hits])
 
   const boxAt = (event: PointerEvent | MouseEvent): FlameNode | null => {
     const r = canvas.current!.getBoundingClientRect()

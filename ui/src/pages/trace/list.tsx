@@ -1,13 +1,14 @@
 // The entries of a trace as a table: sortable, and what a screen reader gets.
 
 import { useEffect, useMemo, useRef } from 'preact/hooks'
-import { duration } from '../../lib/format'
+import { duration, many } from '../../lib/format'
 import { change, param } from '../../lib/place'
 import type { Pile } from '../../lib/siblings'
-import { FLAG, type Columns } from '../../lib/trace'
+import { FLAG, outcomeText, type Columns } from '../../lib/trace'
 import { Chain } from '../../ui/icons'
 import { useShortcuts } from '../../ui/keys'
 import { Status, Swatch } from '../../ui/parts'
+import { TakeCSV, type Rows } from '../../ui/takecsv'
 import { Virtual, type VirtualHandle } from '../../ui/virtual'
 import type { TraceState } from './state'
 
@@ -73,24 +74,42 @@ export function List({ trace }: { trace: TraceState }) {
     }),
     [order],
   )
+  const seconds = (i: number) => {
+    const p = pileOf(i)
+    return p && !p.open ? p.pile.seconds : (Number.isNaN(c.end[i]!) ? Math.max(c.span, now) : c.end[i]!) - c.start[i]!
+  }
+  const table = (): Rows => ({
+    head: ['entry', 'what', 'service', 'type', 'level', 'calls', 'start_seconds', 'seconds', 'own_seconds', 'outcome', 'id', 'trace_id'],
+    rows: Array.from(order, (i) => {
+      const p = pileOf(i)
+      const s = c.services[c.service[i]!]!
+      return [c.texts[c.name[i]!], c.texts[c.detail[i]!], s.name, s.type, c.depth[i]! + 1, p && !p.open ? p.pile.members.length : 1, c.start[i], seconds(i), c.self[i], outcomeText(c.flags[i]!), c.ids[i], c.traces[c.trace[i]!]]
+    }),
+  })
   return (
-    <div class="table list" role="table" aria-label="Entries of the trace" aria-rowcount={order.length + 1}>
-      <div class="table-head" role="row" aria-rowindex={1}>
-        {HEADS.map(([key, label, cls]) => (
-          <div key={key} class={cls} role="columnheader" aria-sort={sortKey === key ? (descending ? 'descending' : 'ascending') : 'none'}>
-            <button onClick={() => change({ sort: sortKey !== key ? (key === 'name' || key === 'service' ? key : `-${key}`) : descending ? (key === 'name' || key === 'service' ? null : key) : key === 'name' || key === 'service' ? `-${key}` : null }, { replace: true })}>
-              {label} {sortKey === key && (descending ? '↓' : '↑')}
-            </button>
-          </div>
-        ))}
-        <div class="list-status" role="columnheader">
-          Status
-        </div>
+    <>
+      <div class="row list-line">
+        <span class="grow muted num">{many(order.length, 'row')}</span>
+        <TakeCSV of="the list" file={`entries-${trace.id}`} table={table} />
       </div>
-      <Virtual handle={handle} count={order.length} height={30} label="Entries">
-        {(r) => <Row key={r % 199} c={c} i={order[r]!} r={r} selected={r === at} indent={sortKey === 'order'} now={now} dim={trace.matches.value !== null && !trace.matches.value[order[r]!]} pile={pileOf(order[r]!)} onPile={() => trace.togglePile(order[r]!)} onPick={() => change({ entry: c.ids[order[r]!]! }, { replace: true })} />}
-      </Virtual>
-    </div>
+      <div class="table list" role="table" aria-label="Entries of the trace" aria-rowcount={order.length + 1}>
+        <div class="table-head" role="row" aria-rowindex={1}>
+          {HEADS.map(([key, label, cls]) => (
+            <div key={key} class={cls} role="columnheader" aria-sort={sortKey === key ? (descending ? 'descending' : 'ascending') : 'none'}>
+              <button onClick={() => change({ sort: sortKey !== key ? (key === 'name' || key === 'service' ? key : `-${key}`) : descending ? (key === 'name' || key === 'service' ? null : key) : key === 'name' || key === 'service' ? `-${key}` : null }, { replace: true })}>
+                {label} {sortKey === key && (descending ? '↓' : '↑')}
+              </button>
+            </div>
+          ))}
+          <div class="list-status" role="columnheader">
+            Status
+          </div>
+        </div>
+        <Virtual handle={handle} count={order.length} height={30} label="Entries">
+          {(r) => <Row key={r % 199} c={c} i={order[r]!} r={r} selected={r === at} indent={sortKey === 'order'} now={now} dim={trace.matches.value !== null && !trace.matches.value[order[r]!]} pile={pileOf(order[r]!)} onPile={() => trace.togglePile(order[r]!)} onPick={() => change({ entry: c.ids[order[r]!]! }, { replace: true })} />}
+        </Virtual>
+      </div>
+    </>
   )
 }
 

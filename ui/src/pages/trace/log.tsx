@@ -5,9 +5,11 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { duration, exact, many, timeParts } from '../../lib/format'
 import { KINDS, kindsOf, kindsText, lines, offsetText, shownLines, type Kind, type TraceEvent } from '../../lib/log'
 import { change, param } from '../../lib/place'
-import { FAILED, FLAG, rows, type Columns } from '../../lib/trace'
+import { FAILED, FLAG, outcomeText, rows, type Columns } from '../../lib/trace'
 import { useShortcuts } from '../../ui/keys'
+import { Down } from '../../ui/icons'
 import { Problem, Status, Swatch, utc } from '../../ui/parts'
+import { TakeCSV, type Rows } from '../../ui/takecsv'
 import { Virtual, type VirtualHandle } from '../../ui/virtual'
 import type { EventsAnswer } from '../../workers/trace.worker'
 import type { TraceState } from './state'
@@ -73,16 +75,40 @@ export function Log({ trace }: { trace: TraceState }) {
   }, [shown, l, chosen])
   const nameOf = (k: number) => `${c.ids[l.entry[k]!]} ${l.kind[k]} ${l.note[k]}`
   const at = own.find((r) => nameOf(shown[r]!) === cursor.value) ?? own[0] ?? -1
+  // While a trace grows its newest lines can be followed, until somebody scrolls up or chooses a line.
+  const growing = c.counts.inProgress > 0
+  const following = growing && param('follow').value === '1'
+  const follow = (on: boolean) => change({ follow: on }, { replace: true })
   const was = useRef({ l, at })
   useLayoutEffect(() => {
-    // Lines that came above push the chosen one down: it stays where it was seen.
     const element = handle.current?.element
-    if (was.current.l !== l && was.current.at >= 0 && at >= 0 && element) element.scrollTop += (at - was.current.at) * HEIGHT
+    // Lines that came above push the chosen one down: it stays where it was seen.
+    if (!following && was.current.l !== l && was.current.at >= 0 && at >= 0 && element) element.scrollTop += (at - was.current.at) * HEIGHT
     was.current = { l, at }
   })
+  const empty = shown.length === 0
+  useLayoutEffect(() => {
+    const element = handle.current?.element
+    if (!following || !element) return
+    const toEnd = () => (element.scrollTop = element.scrollHeight)
+    toEnd()
+    let last = element.scrollTop
+    const onScroll = () => {
+      const up = element.scrollTop < last && element.scrollTop + element.clientHeight < element.scrollHeight - HEIGHT
+      last = element.scrollTop
+      if (up) follow(false)
+    }
+    element.addEventListener('scroll', onScroll)
+    const resized = new ResizeObserver(toEnd)
+    resized.observe(element)
+    return () => {
+      element.removeEventListener('scroll', onScroll)
+      resized.disconnect()
+    }
+  }, [following, shown, empty])
   useEffect(() => {
     const list = handle.current
-    if (at < 0 || !list?.element) return
+    if (at < 0 || !list?.element || following) return
     // What is far off is shown with what happened around it.
     const e = list.element
     const off = at * HEIGHT - e.scrollTop
@@ -95,6 +121,7 @@ export function Log({ trace }: { trace: TraceState }) {
 
   const pick = (r: number) => {
     if (r < 0 || r >= shown.length) return
+    if (following) follow(false)
     cursor.value = nameOf(shown[r]!)
     trace.select(l.entry[shown[r]!]!)
   }
@@ -105,8 +132,9 @@ export function Log({ trace }: { trace: TraceState }) {
     while (next < shown.length && l.at[shown[next]!]! < c.start[chosen]!) next++
     pick(Math.max(0, Math.min(shown.length - 1, by > 0 ? next : next - 1)))
   }
-  const go = useRef({ pick, move, last: shown.length - 1 })
-  go.current = { pick, move, last: shown.length - 1 }
+  const followOrNot = () => growing && follow(!following)
+  const go = useRef({ pick, move, followOrNot, last: shown.length - 1 })
+  go.current = { pick, move, followOrNot, last: shown.length - 1 }
   useShortcuts(
     () => ({
       title: 'Log',
@@ -115,6 +143,7 @@ export function Log({ trace }: { trace: TraceState }) {
         { keys: ['k', 'ArrowUp'], what: 'Previous line', run: () => go.current.move(-1) },
         { keys: ['Home'], what: 'First line', run: () => go.current.pick(0) },
         { keys: ['End'], what: 'Last line', run: () => go.current.pick(go.current.last) },
+        { keys: ['F'], what: 'Follow the newest lines of a trace that grows, or not', run: () => go.current.followOrNot() },
         { keys: ['s'], what: 'Only segments, or all', run: () => change({ segments: param('segments').peek() !== '1' }, { replace: true }) },
         { keys: [']'], what: 'Next failure', run: () => trace.nextFailure(1) },
         { keys: ['['], what: 'Previous failure', run: () => trace.nextFailure(-1) },
@@ -129,6 +158,19 @@ export function Log({ trace }: { trace: TraceState }) {
     change({ lines: kindsText(next) }, { replace: true })
   }
   const waiting = !answer.value && !error.value
+  const table = (): Rows => ({
+    head: ['offset_seconds', 'time', 'service', 'kind', 'name', 'message', 'entry', 'seconds', 'outcome', 'entry_id', 'trace_id'],
+    rows: Array.from(shown, (k) => {
+      const i = l.entry[k]!
+      const kind = KINDS[l.kind[k]!]!
+      const event = l.note[k]! >= 0 ? events[l.note[k]!]! : null
+      const name = c.texts[c.name[i]!]!
+      const over = kind === 'end'
+      // Of an exception whose time is not said there is none here either.
+      const at = event && Number.isNaN(event.at) ? null : l.at[k]!
+      return [at, at === null ? null : new Date((c.t0 + at) * 1000).toISOString(), c.services[c.service[i]!]!.name, kind, event ? event.name : name, event ? event.message : kind === 'start' ? c.texts[c.detail[i]!] : '', name, over ? c.end[i]! - c.start[i]! : null, over ? outcomeText(c.flags[i]!) : '', c.ids[i], c.traces[c.trace[i]!]]
+    }),
+  })
   return (
     <div class="log">
       <div class="log-kinds" role="group" aria-label="Lines that are shown">
@@ -139,6 +181,13 @@ export function Log({ trace }: { trace: TraceState }) {
           </label>
         ))}
         {answer.value?.got.more && <span class="muted">There are more exceptions and events than the {exact(answer.value.got.events.length)} here.</span>}
+        <span class="grow" />
+        {growing && (
+          <button class={`button small ${following ? 'on' : ''}`} aria-pressed={following} title="Keep the newest lines in sight while the trace grows (F)" onClick={followOrNot}>
+            <Down /> Follow
+          </button>
+        )}
+        {!empty && <TakeCSV of="the log" file={`log-${trace.id}`} table={table} />}
       </div>
       {error.value && (
         <div style={{ padding: '10px 16px' }}>

@@ -13,7 +13,7 @@ import { mainRoot, otherClock, type Columns, type Entity } from '../../lib/trace
 import { Back, Basket, Chain, Columns as ColumnsIcon, Copy, Download, More, Search, Warning } from '../../ui/icons'
 import { toggleBasket } from '../../ui/basket'
 import { Json } from '../../ui/json'
-import { copy, Popover, Problem, Status, Swatch, utc } from '../../ui/parts'
+import { copy, Popover, Problem, save, Status, Swatch, utc } from '../../ui/parts'
 import { useShortcuts } from '../../ui/keys'
 import { lazy } from '../../ui/lazy'
 import { SampledButton } from '../../ui/sampled'
@@ -31,6 +31,9 @@ import { Waterfall } from './waterfall'
 const Log = lazy(() => import('./log').then((m) => m.Log))
 
 const VIEW_NAMES: Record<View, string> = { waterfall: 'Waterfall', flame: 'Flame', list: 'List', log: 'Log', map: 'Map', usual: 'Usual', raw: 'Raw' }
+
+/** Views of which rows can be left out. */
+const ROW_VIEWS: ReadonlySet<View> = new Set(['waterfall', 'list', 'log'])
 
 export function TracePage({ id }: { id: string }) {
   const [trace, setTrace] = useState<TraceState | null>(null)
@@ -263,7 +266,7 @@ function TraceMenu({ trace, c, close }: { trace: TraceState; c: Columns; close: 
         role="menuitem"
         onClick={() => {
           close()
-          void trace.html().then((text) => text && save(`${trace.id}.html`, text))
+          void trace.html().then((text) => text && save(`${trace.id}.html`, text, 'text/html'))
         }}
       >
         <Download /> Download as one HTML file
@@ -284,14 +287,6 @@ function TraceMenu({ trace, c, close }: { trace: TraceState; c: Columns; close: 
       </a>
     </>
   )
-}
-
-function save(name: string, text: string) {
-  const link = document.createElement('a')
-  link.href = URL.createObjectURL(new Blob([text], { type: 'text/html' }))
-  link.download = name
-  link.click()
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
 }
 
 function Notices({ trace, c }: { trace: TraceState; c: Columns }) {
@@ -374,8 +369,10 @@ function Toolbar({ trace, c }: { trace: TraceState; c: Columns }) {
   const find = param('find')
   const matches = trace.matchList.value
   const at = matches.indexOf(trace.selected.value)
+  // What leaves rows out has no meaning where there are none.
+  const withRows = ROW_VIEWS.has(trace.view.value)
   const flag = (name: string, label: string, title: string) => (
-    <button class="button" aria-pressed={param(name).value === '1'} title={title} onClick={() => change({ [name]: param(name).peek() !== '1' }, { replace: true })}>
+    <button class="button" aria-pressed={param(name).value === '1'} disabled={!withRows} title={withRows ? title : 'In the waterfall, the list and the log'} onClick={() => change({ [name]: param(name).peek() !== '1' }, { replace: true })}>
       {label}
     </button>
   )

@@ -7,6 +7,7 @@ import { duration, exact, many, percent } from '../../lib/format'
 import { change, href, param } from '../../lib/place'
 import { oddity, type UsualRow } from '../../lib/usual'
 import { Problem, Swatch } from '../../ui/parts'
+import { TakeCSV, type Rows } from '../../ui/takecsv'
 import type { UsualAnswer } from '../../workers/trace.worker'
 import type { TraceState } from './state'
 
@@ -88,6 +89,7 @@ export function Usual({ trace }: { trace: TraceState }) {
           </a>
         )}
       </div>
+      {others > 0 && <TakeCSV of="the comparison" file={`usual-${trace.id}`} table={() => table(rows, others)} />}
       {others > 0 && (
         <div class="card compare-table">
           <table>
@@ -114,6 +116,13 @@ export function Usual({ trace }: { trace: TraceState }) {
       {a.traces === 0 && <Nothing period={period[0]} text="With others to compare with, this shows what took longer than usual, what is new and what is missing." />}
     </div>
   )
+}
+
+function table(rows: readonly UsualRow[], others: number): Rows {
+  return {
+    head: ['entry', 'level', 'calls', 'seconds', 'own_seconds', 'usual_calls', 'usual_seconds', 'usual_low_seconds', 'usual_high_seconds', 'usual_own_seconds', 'others_with_it', 'others', 'what', 'failed'],
+    rows: rows.map((r) => [r.name, r.depth + 1, r.count, r.seconds, r.self, r.usualCount, r.median, r.low, r.high, r.usualSelf, r.seen, others, oddity(r, others), r.failed ? 'yes' : '']),
+  }
 }
 
 /** Rows count entries as they are without links and corrected clocks. */

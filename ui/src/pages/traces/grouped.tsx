@@ -8,6 +8,7 @@ import { duration, exact, percent } from '../../lib/format'
 import { change, param } from '../../lib/place'
 import { titleOf, type Scalar } from '../../lib/summary'
 import { Problem, Sparkline } from '../../ui/parts'
+import { TakeCSV } from '../../ui/takecsv'
 
 interface Row {
   value: Scalar
@@ -81,6 +82,13 @@ export function Grouped({ by, from, to, filter, only }: { by: string; from: numb
         <h2 class="grow">
           By <bdi>{title}</bdi> <span class="muted num">{rows.value && `${exact(distinct.value)} ${distinct.value === 1 ? 'value' : 'values'}`}</span>
         </h2>
+        {list.length > 0 && (
+          <TakeCSV
+            of="the groups"
+            file="traces-by-value"
+            table={() => ({ head: [title, 'traces', 'failed', 'p50_seconds', 'p95_seconds', 'condition'], rows: list.map((r) => [typeof r.value === 'boolean' ? String(r.value) : r.value, r.count, r.failed, r.p50, r.p95, conditionOf(by, r.value)]) })}
+          />
+        )}
         <button class="button" onClick={() => change({ by: null, order: null })}>
           Back to the traces
         </button>

@@ -15,8 +15,16 @@ const BOTTOM = 20
 const TOP = 6
 const LINES = 24
 
-/** With `counts` it shows all of the window, without them what is loaded. */
-export function Heatmap({ rows, counts, from, to, onBrush }: { rows: readonly TraceRow[]; counts: Counts | null; from: number; to: number; onBrush: (from: number, to: number, low: number | null, high: number | null) => void }) {
+/** A part of the picture: epoch seconds, and durations in seconds, null for any. */
+export interface Part {
+  from: number
+  to: number
+  low: number | null
+  high: number | null
+}
+
+/** With `counts` it shows all of the window, without them what is loaded. `chosen` is framed; `verb` is what a brush does. */
+export function Heatmap({ rows, counts, from, to, chosen, verb = 'traces', onBrush }: { rows: readonly TraceRow[]; counts: Counts | null; from: number; to: number; chosen?: Part | null; verb?: string; onBrush: (from: number, to: number, low: number | null, high: number | null) => void }) {
   const frame = useRef<HTMLDivElement>(null)
   const canvas = useRef<HTMLCanvasElement>(null)
   const size = useSize(frame)
@@ -85,22 +93,27 @@ export function Heatmap({ rows, counts, from, to, onBrush }: { rows: readonly Tr
           }
         }
       }
+      const framed = (x0: number, y0: number, x1: number, y1: number) => {
+        g.fillStyle = token('--accent-soft')
+        g.strokeStyle = token('--accent')
+        const [x, y, w, h] = [Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0)]
+        g.fillRect(x, y, w, h)
+        g.strokeRect(x + 0.5, y + 0.5, w, h)
+      }
+      if (chosen) {
+        const x = (t: number) => LEFT + Math.min(1, Math.max(0, (t - from) / (to - from))) * plot
+        const y = (d: number | null, at: number) => (d === null ? at : TOP + plotHeight - Math.min(1, Math.max(0, (Math.log10(d) - logLow) / (logHigh - logLow))) * plotHeight)
+        framed(x(chosen.from), y(chosen.high, TOP), x(chosen.to), y(chosen.low, TOP + plotHeight))
+      }
       if (hv) {
         g.strokeStyle = token('--text')
         g.lineWidth = 1
         g.strokeRect(LEFT + hv.x * cellW, TOP + plotHeight - (hv.y + 1) * cellH, cellW, cellH)
       }
-      if (b) {
-        g.fillStyle = token('--accent-soft')
-        g.strokeStyle = token('--accent')
-        const x = Math.min(b.x0, b.x1)
-        const y = Math.min(b.y0, b.y1)
-        g.fillRect(x, y, Math.abs(b.x1 - b.x0), Math.abs(b.y1 - b.y0))
-        g.strokeRect(x + 0.5, y + 0.5, Math.abs(b.x1 - b.x0), Math.abs(b.y1 - b.y0))
-      }
+      if (b) framed(b.x0, b.y0, b.x1, b.y1)
       g.textAlign = 'left'
     })
-  }, [h, size.width])
+  }, [h, size.width, chosen])
 
   const where = (event: PointerEvent) => {
     const r = canvas.current!.getBoundingClientRect()
@@ -176,8 +189,8 @@ export function Heatmap({ rows, counts, from, to, onBrush }: { rows: readonly Tr
                   duration(x.high),
                   exact(x.count),
                   exact(x.failed),
-                  <button key="l" class="link" aria-label={`Traces from ${begin.time} on that took ${duration(x.low)} to ${duration(x.high)}`} onClick={() => onBrush(x.from, until, x.low, x.high)}>
-                    traces
+                  <button key="l" class="link" aria-label={`${verb[0]!.toUpperCase()}${verb.slice(1)} from ${begin.time} on that took ${duration(x.low)} to ${duration(x.high)}`} onClick={() => onBrush(x.from, until, x.low, x.high)}>
+                    {verb}
                   </button>,
                 ],
               }

@@ -226,6 +226,11 @@ export function TracesPage() {
           </button>
         )}
         {q && !misread && <WhyButton filter={wholeFilter()} label="Why not…?" class="button plain" />}
+        {q && !misread && (
+          <a class="button plain" title="What tells these traces from the others of the window" href={href('analytics', { ...contextParams(params), group: null, a: wholeFilter(), b: `!(${wholeFilter()})` })}>
+            Against the rest
+          </a>
+        )}
         {live && (
           <span class={`row live-state ${search.connected.value ? '' : 'off'}`}>
             <span class="pulse" /> <span>{search.connected.value ? (search.paused.value ? `paused, ${many(search.waiting.value.length, 'change')} waiting` : 'live') : 'connecting…'}</span>

@@ -1,16 +1,10 @@
 // Traces of the list as rows that can be copied.
 
 import { csv } from '../../lib/csv'
-import { ROW, type TraceRow } from '../../lib/summary'
+import type { TraceRow } from '../../lib/summary'
+import { outcomeText } from '../../lib/trace'
 
 const HEAD = ['id', 'start', 'duration_seconds', 'response_seconds', 'status', 'outcome', 'method', 'url', 'entry', 'services', 'users', 'client'] as const
-
-function outcome(flags: number): string {
-  if (flags & ROW.fault) return 'fault'
-  if (flags & ROW.throttle) return 'throttle'
-  if (flags & ROW.error) return 'error'
-  return flags & ROW.inProgress ? 'in progress' : 'ok'
-}
 
 /** Times as ISO 8601, durations in seconds; each annotation that any of them has is a column. */
 export function tracesCSV(rows: readonly TraceRow[]): string {
@@ -23,7 +17,7 @@ export function tracesCSV(rows: readonly TraceRow[]): string {
       r.duration,
       r.response,
       r.status || null,
-      outcome(r.flags),
+      outcomeText(r.flags),
       r.method,
       r.url,
       r.entry,
