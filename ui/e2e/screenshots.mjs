@@ -328,4 +328,4 @@ try {
   keys.remove()
 }
 for (const f of failures) console.error(f)
-process.exitCode = failures.length > 0 ? 1 : 0
+process.exit(failures.length > 0 ? 1 : 0)

@@ -415,7 +415,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
         const label = running ? `${duration(end - start)}…` : duration(end - start)
         const lw = g.measureText(label).width
         if (b + 7 + lw < size.width - 4) g.fillText(label, Math.max(b + 7, names + 4), y + ROW / 2 + 0.5)
-        else if (a - 7 - lw > names) {
+        else if (a - 7 - lw > names + 4) {
           if (marks && c.wait[i]! < start) {
             g.fillStyle = token('--bg')
             g.fillRect(a - 10 - lw, y + 4, lw + 6, ROW - 8) // the line of the waiting is there
