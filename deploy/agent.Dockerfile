@@ -24,4 +24,5 @@ VOLUME /var/lib/roentgen-agent
 EXPOSE 2000/udp 2000/tcp
 # Called under the name of the daemon's binary the program is the agent.
 ENTRYPOINT ["/xray", "-t", "0.0.0.0:2000", "-b", "0.0.0.0:2000"]
+# Whoever gives it another port has to give docker run another --health-cmd, too.
 HEALTHCHECK --interval=30s --timeout=5s CMD ["/xray", "status", "--endpoint", "http://127.0.0.1:2000", "--json"]
