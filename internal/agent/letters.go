@@ -176,11 +176,11 @@ var ErrLetterPlace = errors.New("agent: not a place among dead letters")
 // there; next is "" behind the oldest. Letters may be added meanwhile, by this process or another.
 func ReadLetters(dir, before string, n int) (list []Letter, next string, err error) {
 	files, err := openLetters(dir)
-	if err != nil {
-		return nil, "", err
-	}
 	for _, f := range files {
 		defer f.Close()
+	}
+	if err != nil {
+		return nil, "", err
 	}
 	end := int64(-1) // of the file, as far as it is read
 	if before != "" {
@@ -218,7 +218,8 @@ func ReadLetters(dir, before string, n int) (list []Letter, next string, err err
 	return list, "", nil
 }
 
-// openLetters opens the files of letters of a folder, the newer one first.
+// openLetters opens the files of letters of a folder, the newer one first. The caller closes them,
+// also when there is an error.
 func openLetters(dir string) (files []*os.File, err error) {
 	for _, name := range []string{lettersName, lettersOld} {
 		f, err := os.Open(filepath.Join(dir, name))
@@ -226,10 +227,7 @@ func openLetters(dir string) (files []*os.File, err error) {
 			continue
 		}
 		if err != nil {
-			for _, f := range files {
-				f.Close()
-			}
-			return nil, err
+			return files, err
 		}
 		files = append(files, f)
 	}
@@ -238,8 +236,7 @@ func openLetters(dir string) (files []*os.File, err error) {
 		a, errA := files[0].Stat()
 		b, errB := files[1].Stat()
 		if errA == nil && errB == nil && os.SameFile(a, b) {
-			files[1].Close()
-			files = files[:1]
+			return files[:1], files[1].Close()
 		}
 	}
 	return files, nil

@@ -11,6 +11,14 @@ import (
 	"time"
 )
 
+func closeAtEnd(t *testing.T, l *letters) {
+	t.Cleanup(func() {
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // readAll returns the codes of all letters of a folder, read n at once. between is called
 // before each page but the first.
 func readAll(t *testing.T, dir string, n int, between func()) (codes []string, pages int) {
@@ -38,7 +46,7 @@ func TestReadLetters(t *testing.T) {
 		t.Errorf("no folder: %v %q %v", list, next, err)
 	}
 	l := newLetters(dir, slog.New(slog.DiscardHandler))
-	t.Cleanup(func() { l.close() })
+	closeAtEnd(t, l)
 	number := 0
 	add := func(n int) {
 		for range n {
@@ -112,7 +120,7 @@ func TestReadLetters(t *testing.T) {
 func TestReadLettersBounded(t *testing.T) {
 	dir := t.TempDir()
 	l := newLetters(dir, slog.New(slog.DiscardHandler))
-	t.Cleanup(func() { l.close() })
+	closeAtEnd(t, l)
 	for k := range 80 {
 		l.add([]Letter{{Time: time.Now(), Code: fmt.Sprint(k), Document: strings.Repeat("\x00", letterBytes)}})
 	}

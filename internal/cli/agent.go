@@ -305,7 +305,13 @@ func newAgentStatusCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a running agent does: rates, queue, spool, lag and errors",
-		Args:  noArgs,
+		Long: `Show what a running agent does: rates, queue, spool, lag and errors.
+
+The exit status is 0 when all is well, 1 when there is trouble or no agent.`,
+		Example: `  roentgen agent status
+  roentgen agent status --endpoint http://127.0.0.1:2001
+  roentgen agent status --json | jq .destinations`,
+		Args: noArgs,
 	}
 	cmd.Flags().StringVar(&endpoint, "endpoint", "", "`address` of the agent (default: what its configuration file says, else http://127.0.0.1:2000)")
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file of the agent")
@@ -416,6 +422,9 @@ ports, the folder of the spool, the size of the socket's buffer, region and
 credentials, and whether each destination answers and agrees about the time.
 
 The exit status is 0 when nothing is wrong, 1 when something is.`,
+		Example: `  roentgen agent doctor
+  roentgen agent doctor --to http://roentgen:2000
+  roentgen agent doctor -c /etc/amazon/xray/cfg.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if flags.version {

@@ -21,10 +21,12 @@ func newBenchCommand(env *Env) *cobra.Command {
 		Short: "Make load and measure a server",
 		Long: `Make load and measure what a server does with it.
 
-"ingest" and "read" work on any running server; "suite" starts servers of its own
+"ingest", "read" and "search" work on any running server; "suite" starts servers of its own
 on free loopback ports and measures the whole matrix, each case beside a server
 that only reads and discards the same bodies. What the figures mean and how to
 repeat them is in test/bench/README.md.`,
+		Example: `  roentgen bench ingest --duration 10s
+  roentgen bench suite --duration 10s > figures.md`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
@@ -219,7 +221,9 @@ func newBenchSinkCommand(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sink",
 		Short: "Read and discard what is sent, as the ceiling to compare with",
-		Args:  noArgs,
+		Example: `  roentgen bench sink &
+  roentgen bench ingest --endpoint http://127.0.0.1:2010`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := bench.StartSink(listen)
 			if err != nil {
@@ -292,7 +296,8 @@ func newBenchDiskCommand(env *Env) *cobra.Command {
 		Long: `Compact the data folder of a stopped server completely and show what each kind of
 key takes there: how many there are, their bytes as they are given to Pebble, and
 their bytes on disk, both also for each document.`,
-		Args: oneArg("name the data folder"),
+		Example: `  roentgen bench disk ./roentgen-data`,
+		Args:    oneArg("name the data folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err != nil {
 				return err // opening would make the folder

@@ -24,6 +24,7 @@ import (
 //   - sql.url may be anything.
 //   - A call to another service has its name as peer.service.
 //   - What is in progress has no end.
+//   - A subsegment is no SERVER span when it has the address of a client: it would come back as a segment.
 //   - Links and the origin are read.
 
 // AppendSource appends the source of the spans of a segment: what it tells of

@@ -286,6 +286,34 @@ test('paper gets the whole page, in light colours', async () => {
   await page.context().close()
 })
 
+test('paper gets all rows of a trace, as waterfall, list and log, and those of a search', async () => {
+  const id = newID()
+  const root = segmentID()
+  const begin = Math.floor(Date.now() / 1000) - 20
+  await server.put({ trace_id: id, id: root, name: 'long', start_time: begin, end_time: begin + 10, subsegments: Array.from({ length: 120 }, (_, k) => ({ id: segmentID(), name: `step ${k}`, start_time: begin + k * 0.08, end_time: begin + k * 0.08 + 0.05, ...(k === 119 ? { fault: true } : {}) })) })
+  const pages = async (page) => (await page.pdf({ format: 'A4' })).toString('latin1').match(/\/Type\s*\/Page\b/g).length
+  for (const [path, ready, last] of [
+    [`/trace/${id}`, '.waterfall-canvas', 'step 119'],
+    [`/trace/${id}?view=list`, '.list .table-row', 'step 119'],
+    [`/trace/${id}?view=log`, '.log .table-row', 'step 119'],
+  ]) {
+    const page = await openPage(server.url, path)
+    await page.locator(ready).first().waitFor()
+    assert.equal(await page.getByText(last).filter({ visible: true }).count(), 0, `${path}: it is below`)
+    assert.ok((await pages(page)) >= 2, path)
+    await page.emulateMedia({ media: 'print' })
+    const row = page.getByText(last, { exact: true }).last()
+    await row.waitFor()
+    assert.equal(await page.getByRole('button').filter({ visible: true }).filter({ hasText: /CSV|Sampling|Matches/ }).count(), 0)
+    // Back on the screen all is as it was.
+    await page.emulateMedia({ media: 'screen' })
+    await page.locator(ready).first().waitFor()
+    await until('the rest is gone', async () => (await page.getByText(last).filter({ visible: true }).count()) === 0)
+    assert.deepEqual(page.complaints, [])
+    await page.context().close()
+  }
+})
+
 test('an hour of live traces leaves memory as it was', async () => {
   // What three hours bring at 12 traces a second comes in two minutes. The list keeps the newest
   // 20,000, and each text of up to 50,000 once: the third hour has to add nothing.

@@ -2,7 +2,7 @@
 
 import { signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { createPortal } from 'preact/compat'
+import { createPortal, flushSync } from 'preact/compat'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { AnswerError } from '../lib/api'
 import { url } from '../lib/place'
@@ -291,6 +291,15 @@ export function prepare(canvas: HTMLCanvasElement, width: number, height: number
 /** Is the page in front? Polling stops while it is not. */
 export const visible = signal(!document.hidden)
 document.addEventListener('visibilitychange', () => (visible.value = !document.hidden))
+
+/** Is it on its way to paper, which does not scroll? What has to be there then is drawn before the picture is taken. */
+export const printing = signal(matchMedia('print').matches)
+const toPaper = (is: boolean) => flushSync(() => (printing.value = is))
+addEventListener('beforeprint', () => toPaper(true))
+addEventListener('afterprint', () => toPaper(false))
+matchMedia('print').addEventListener('change', (e) => toPaper(e.matches))
+/** So many rows of a list go to paper. */
+export const PRINTED = 1000
 
 export const utc = signal(localStorageGet('roentgen.utc') === '1')
 

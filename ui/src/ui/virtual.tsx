@@ -3,7 +3,8 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren, RefObject } from 'preact'
 import { useImperativeHandle, useRef } from 'preact/hooks'
-import { useSize } from './parts'
+import { exact } from '../lib/format'
+import { PRINTED, printing, useSize } from './parts'
 
 export interface VirtualHandle {
   /** Scrolls as little as is needed to show a row. */
@@ -45,6 +46,14 @@ export function Virtual({ count, height, children, handle, label, onNearEnd, ext
     }),
     [height, scale],
   )
+  if (printing.value)
+    return (
+      <div class="virtual" ref={frame} role="rowgroup" aria-label={label}>
+        {Array.from({ length: Math.min(count, PRINTED) }, (_, r) => children(r))}
+        {count > PRINTED && <p class="muted printed-more">{exact(count - PRINTED)} more rows are not printed.</p>}
+        {extra}
+      </div>
+    )
   const rows: ComponentChildren[] = []
   for (let r = first; r < last; r++) rows.push(children(r))
   return (

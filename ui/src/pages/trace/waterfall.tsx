@@ -3,12 +3,12 @@
 
 import { effect, signal, useSignal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
-import { duration, span } from '../../lib/format'
+import { duration, exact, span, timeParts } from '../../lib/format'
 import { timeStep } from '../../lib/window'
 import { gaps, idle, type Gap, type Pile } from '../../lib/siblings'
 import { FLAG, segmentDepths, type Columns } from '../../lib/trace'
 import { change, param } from '../../lib/place'
-import { localStorageGet, localStorageSet, prepare, themeVersion, token, useSize } from '../../ui/parts'
+import { localStorageGet, localStorageSet, prepare, PRINTED, printing, Status, themeVersion, token, useSize, utc } from '../../ui/parts'
 import { useShortcuts } from '../../ui/keys'
 import type { TraceState } from './state'
 
@@ -675,6 +675,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
   const at = trace.selected.value
   return (
     <div class="waterfall">
+      {printing.value && <Printed trace={trace} pile={closedPile} />}
       <Minimap trace={trace} left={names} />
       <div class="waterfall-frame" ref={frame} onPointerDown={onPointerDown} onPointerMove={onPointerMove} onPointerUp={onPointerUp} onPointerLeave={() => ((trace.hover.value = -1), (cursor.value = null))} onDblClick={() => trace.setZoom(0, trace.span.peek())}>
         <canvas ref={canvas} class="waterfall-canvas" style={{ width: `${size.width}px`, height: `${size.height}px` }} aria-hidden="true" />
@@ -704,6 +705,61 @@ export function Waterfall({ trace }: { trace: TraceState }) {
         </div>
       </div>
     </div>
+  )
+}
+
+/** The waterfall for paper: as a table, which goes on over pages where a canvas ends. */
+function Printed({ trace, pile }: { trace: TraceState; pile: (i: number) => Pile | null }) {
+  const c = trace.columns.value!
+  const rows = trace.rows.value
+  const [from, to] = trace.zoom.value
+  const x = (t: number) => Math.min(1000, Math.max(0, ((t - from) / (to - from)) * 1000))
+  const now = trace.now.peek()
+  const began = timeParts(c.t0, utc.value)
+  return (
+    <table class="printed">
+      <caption>
+        <code>{c.id}</code> · {began.date} {began.time} {began.zone}
+        {rows.length > PRINTED && ` · the first ${exact(PRINTED)} of ${exact(rows.length)} entries`}
+      </caption>
+      <thead>
+        <tr>
+          <th>Entry</th>
+          <th class="printed-bars">
+            {duration(from)} to {duration(to)}
+          </th>
+          <th class="right">Duration</th>
+          <th>Status</th>
+        </tr>
+      </thead>
+      <tbody>
+        {Array.from(rows.subarray(0, PRINTED), (i) => {
+          const f = c.flags[i]!
+          const p = pile(i)
+          const [a, b] = [x(c.start[i]!), x(endOf(c, i, now))]
+          return (
+            <tr key={i}>
+              <td>
+                <div style={{ paddingLeft: `${Math.min(c.depth[i]!, 24) * 10}px` }}>
+                  {p && `${p.members.length} × `}
+                  {f & FLAG.segment ? <b><bdi>{c.texts[c.name[i]!]}</bdi></b> : <bdi>{c.texts[c.name[i]!]}</bdi>} <bdi class="muted">{c.texts[c.detail[i]!]}</bdi>
+                </div>
+              </td>
+              <td class="printed-bars">
+                <svg width="100%" height="10" viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true">
+                  {(p ? p.members.slice(0, 500) : [i]).map((m) => (
+                    <rect key={m} x={Math.min(997, x(c.start[m]!))} width={Math.max(3, x(endOf(c, m, now)) - x(c.start[m]!))} height="10" style={{ fill: `var(--s${c.services[c.service[m]!]!.colour})` }} />
+                  ))}
+                  {!p && b > a && <rect x={a} y="8" width={b - a} height="2" style={{ fill: failureColour(f) ?? 'none' }} />}
+                </svg>
+              </td>
+              <td class="right num">{duration(p ? p.seconds : endOf(c, i, now) - c.start[i]!)}</td>
+              <td>{f & (FLAG.fault | FLAG.error | FLAG.throttle | FLAG.inProgress) ? <Status fault={(f & FLAG.fault) !== 0} error={(f & FLAG.error) !== 0} throttle={(f & FLAG.throttle) !== 0} busy={(f & FLAG.inProgress) !== 0} /> : null}</td>
+            </tr>
+          )
+        })}
+      </tbody>
+    </table>
   )
 }
 

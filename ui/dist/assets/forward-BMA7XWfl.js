@@ -1,1 +1,0 @@
-import{y as e}from"./parts-ByFJiFMP.js";var t=()=>e(`-/forward`,{});async function n(){return(await t()).destinations}export{t as n,n as t};
