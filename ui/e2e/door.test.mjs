@@ -246,6 +246,7 @@ test('keys are made, shown once, used and revoked', async () => {
   assert.deepEqual(await audit(page), [])
   await page.getByRole('button', { name: 'Make key' }).click()
   const dialog = page.getByRole('dialog', { name: 'Key for build server' })
+  await dialog.locator('.secret-row').first().waitFor()
   const [id, secret, bearer] = await dialog.locator('.secret-row code').allInnerTexts()
   assert.deepEqual(await audit(page), [])
   await page.keyboard.press('Escape')

@@ -94,7 +94,7 @@ function Loaded({ trace }: { trace: TraceState }) {
           </div>
         ) : none ? (
           <div class="empty" role="alert">
-            <h2>That is no trace id</h2>
+            <h2>This address names no trace</h2>
             <p>{error.message}</p>
             <div class="row">
               <a class="button" href={href('traces', contextParams(place.value.params))}>
