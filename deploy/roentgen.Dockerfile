@@ -2,11 +2,11 @@
 # the web page on port 2000.
 #
 #   docker build -f deploy/roentgen.Dockerfile -t roentgen .
-#   docker run -p 127.0.0.1:2000:2000/udp -p 127.0.0.1:2000:2000/tcp -p 127.0.0.1:4317:4317 -p 127.0.0.1:4318:4318 -v roentgen:/var/lib/roentgen roentgen
+#   docker run -p 127.0.0.1:2000:2000/udp -p 127.0.0.1:2000:2000/tcp -p 127.0.0.1:4317:4317 -p 127.0.0.1:4318:4318 -v roentgen:/var/lib/roentgen roentgen serve --insecure
 #
-# Who reaches the ports may read and write everything, unless keys are asked for; docs/security.md
-# tells how. So publish them to this machine only, as above, or set ROENTGEN_KEYS. Settings are
-# ROENTGEN_... variables, or flags behind "serve".
+# Who reaches the ports may then read and write everything, so publish them to this machine only,
+# as above, or give the server a file of keys instead of --insecure (docs/security.md); without
+# either it does not start. Settings are ROENTGEN_... variables, or flags behind "serve".
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
