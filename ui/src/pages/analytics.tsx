@@ -139,7 +139,7 @@ export function AnalyticsPage() {
         {(whole.rows.length > 0 || box) && (
           <div class="card analytics-heatmap">
             <Heatmap
-              rows={whole.rows}
+              rows={{ value: whole.rows }}
               counts={null}
               from={whole.more && !whole.loading ? oldest : w.from}
               to={w.to}

@@ -24,7 +24,7 @@ export interface Part {
 }
 
 /** With `counts` it shows all of the window, without them what is loaded. `chosen` is framed; `verb` is what a brush does. */
-export function Heatmap({ rows, counts, from, to, chosen, verb = 'traces', onBrush }: { rows: readonly TraceRow[]; counts: Counts | null; from: number; to: number; chosen?: Part | null; verb?: string; onBrush: (from: number, to: number, low: number | null, high: number | null) => void }) {
+export function Heatmap({ rows, counts, from, to, chosen, verb = 'traces', onBrush }: { rows: { readonly value: readonly TraceRow[] }; counts: Counts | null; from: number; to: number; chosen?: Part | null; verb?: string; onBrush: (from: number, to: number, low: number | null, high: number | null) => void }) {
   const frame = useRef<HTMLDivElement>(null)
   const canvas = useRef<HTMLCanvasElement>(null)
   const size = useSize(frame)
@@ -32,9 +32,9 @@ export function Heatmap({ rows, counts, from, to, chosen, verb = 'traces', onBru
   const hover = useSignal<{ x: number; y: number } | null>(null)
   const plot = Math.max(10, size.width - LEFT - 8)
   const wanted = Math.max(10, Math.min(160, Math.floor(plot / 7)))
-  const h = useMemo(() => (counts ? heatOf(counts, Math.max(10, Math.floor(plot / 4)), LINES) : heat(rows, from, to, wanted, LINES)), [counts, counts ? null : rows, from, to, wanted])
+  const h = useMemo(() => (counts ? heatOf(counts, Math.max(10, Math.floor(plot / 4)), LINES) : heat(rows.value, from, to, wanted, LINES)), [counts, counts ? null : rows.value, from, to, wanted])
   const columns = h.columns
-  const total = counts ? counts.traces : rows.length
+  const total = counts ? counts.traces : rows.value.length
   const plotHeight = HEIGHT - BOTTOM - TOP
   const cellW = (plot * (h.to - h.from)) / (to - from) / columns
   const cellH = plotHeight / h.lines

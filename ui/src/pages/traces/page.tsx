@@ -1,6 +1,6 @@
 // The search for traces: filter, heatmap, counts, and the traces themselves.
 
-import { useSignal } from '@preact/signals'
+import { useSignal, type ReadonlySignal } from '@preact/signals'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { AnswerError } from '../../lib/api'
 import { entryText, inBasket, lookAt, type Kept } from '../../lib/basket'
@@ -65,6 +65,40 @@ function keptOf(r: TraceRow): Kept {
 
 let kept: { key: string; search: SearchState; scroll: number } | null = null
 
+/** The rows in the order that is asked for. */
+function useSorted(rows: readonly TraceRow[], sort: string): readonly TraceRow[] {
+  return useMemo(() => {
+    if (!sort) return rows
+    const sign = sort.startsWith('-') ? -1 : 1
+    const by = sort.replace(/^-/, '')
+    const value = (r: TraceRow) => (by === 'duration' ? (Number.isNaN(r.duration) ? -1 : r.duration) : by === 'response' ? (Number.isNaN(r.response) ? -1 : r.response) : by === 'status' ? r.status : r.start || 0)
+    return [...rows].sort((a, b) => sign * (value(a) - value(b)))
+  }, [rows, sort])
+}
+
+function useTotals(rows: readonly TraceRow[]): { failures: number; longest: number } {
+  return useMemo(() => {
+    let failures = 0
+    let longest = 0
+    for (const r of rows) {
+      if (r.flags & 7) failures++
+      if (r.duration > longest) longest = r.duration
+    }
+    return { failures, longest }
+  }, [rows])
+}
+
+/** The colours of services, by name. */
+function usePalette(rows: readonly TraceRow[], counts: Counts | null): Map<string, number> {
+  return useMemo(() => {
+    // Those that only the server counted have a colour, too.
+    const counted = [...(counts?.facets.get('service')?.values.values() ?? [])].map((v) => String(v.value))
+    const names = [...new Set([...rows.flatMap((r) => r.services), ...counted])].sort()
+    const c = colours(names)
+    return new Map(names.map((n, i) => [n, c[i]!]))
+  }, [rows, counts])
+}
+
 export function TracesPage() {
   const params = place.value.params
   const key = ['q', 'range', 'from', 'to', 'live', 'group'].map((k) => params.get(k) ?? '').join('\n')
@@ -100,14 +134,11 @@ export function TracesPage() {
   const w = search.window.value
   const selected = param('row').value
   const sort = param('sort').value
-  const shown = useMemo(() => {
-    if (!sort) return rows
-    const sign = sort.startsWith('-') ? -1 : 1
-    const list = [...rows]
-    const by = sort.replace(/^-/, '')
-    const value = (r: TraceRow) => (by === 'duration' ? (Number.isNaN(r.duration) ? -1 : r.duration) : by === 'response' ? (Number.isNaN(r.response) ? -1 : r.response) : by === 'status' ? r.status : r.start || 0)
-    return list.sort((a, b) => sign * (value(a) - value(b)))
-  }, [rows, sort])
+  const shown = useSorted(rows, sort)
+  // No function here may hold a list itself: those of old pictures live on for a while, and each
+  // would keep 20,000 traces that have left the live list.
+  const list = useRef(shown)
+  list.current = shown
   const handle = useRef<VirtualHandle>(null)
   const at = selected ? shown.findIndex((r) => r.id === selected) : -1
   const showFacets = param('facets').value !== '0'
@@ -118,8 +149,8 @@ export function TracesPage() {
     const e = handle.current?.element
     if (e && kept?.scroll) e.scrollTop = kept.scroll
     return () => {
-      const list = handle.current?.element
-      if (kept && list) kept.scroll = list.scrollTop
+      const e = handle.current?.element
+      if (kept && e) kept.scroll = e.scrollTop
     }
   }, [])
 
@@ -130,16 +161,17 @@ export function TracesPage() {
   }, [atHand])
 
   const pick = (i: number) => {
-    const r = shown[i]
+    const r = list.current[i]
     if (!r) return
     change({ row: r.id }, { replace: true })
     handle.current?.reveal(i)
   }
   // Keys may come faster than pictures: where we are is asked for, not remembered.
-  const current = () => shown.findIndex((r) => r.id === param('row').peek())
+  const current = () => list.current.findIndex((r) => r.id === param('row').peek())
   const move = (by: number) => {
     const from = current()
-    pick(Math.max(0, Math.min(shown.length - 1, (from < 0 ? (by > 0 ? -1 : shown.length) : from) + by)))
+    const { length } = list.current
+    pick(Math.max(0, Math.min(length - 1, (from < 0 ? (by > 0 ? -1 : length) : from) + by)))
   }
   const openRow = (r: TraceRow) => {
     if (kept && handle.current?.element) kept.scroll = handle.current.element.scrollTop
@@ -155,8 +187,8 @@ export function TracesPage() {
         { keys: ['k', 'ArrowUp'], what: 'Previous trace', run: () => move(-1) },
         { keys: ['PageDown'], what: 'Ten down', run: () => move(10) },
         { keys: ['PageUp'], what: 'Ten up', run: () => move(-10) },
-        { keys: ['Enter', 'o'], what: 'Open the trace', run: () => current() >= 0 && openRow(shown[current()]!) },
-        { keys: ['x'], what: 'Into the basket, or out of it', run: () => current() >= 0 && toggleBasket(keptOf(shown[current()]!)) },
+        { keys: ['Enter', 'o'], what: 'Open the trace', run: () => current() >= 0 && openRow(list.current[current()]!) },
+        { keys: ['x'], what: 'Into the basket, or out of it', run: () => current() >= 0 && toggleBasket(keptOf(list.current[current()]!)) },
         { keys: ['='], what: 'Compare what is in the basket', run: compareBasket },
         { keys: ['r'], what: 'Search again, up to now', run: () => search.start() },
         { keys: ['L'], what: 'Follow live, or stop', run: () => change({ live: !live }) },
@@ -164,22 +196,15 @@ export function TracesPage() {
         { keys: ['b'], what: 'Counts beside the list', run: () => change({ facets: showFacets ? '0' : null }, { replace: true }) },
       ],
     }),
-    [shown, live, showFacets],
+    [live, showFacets],
   )
   const setFilter = (text: string) => change({ q: text, row: null })
   // What is wrong with a filter is said below it.
   const misread = q !== '' && search.error.value instanceof AnswerError && search.error.value.status === 400
   const columns = columnsOf(param('cols').value)
   const counts = search.counts.value
-  const failures = useMemo(() => rows.reduce((n, r) => n + (r.flags & 7 ? 1 : 0), 0), [rows])
-  const longest = useMemo(() => shown.reduce((m, r) => (r.duration > m ? r.duration : m), 0), [shown])
-  const palette = useMemo(() => {
-    // Those that only the server counted have a colour, too.
-    const counted = [...(counts?.facets.get('service')?.values.values() ?? [])].map((v) => String(v.value))
-    const names = [...new Set([...rows.flatMap((r) => r.services), ...counted])].sort()
-    const c = colours(names)
-    return new Map(names.map((n, i) => [n, c[i]!]))
-  }, [rows, counts])
+  const { failures, longest } = useTotals(rows)
+  const palette = usePalette(rows, counts)
 
   return (
     <div class="traces">
@@ -202,7 +227,7 @@ export function TracesPage() {
         </div>
       )}
       <Heatmap
-        rows={rows}
+        rows={search.rows}
         counts={counts}
         from={w.from}
         to={w.to}
@@ -245,15 +270,15 @@ export function TracesPage() {
         <button class="button facet-button" aria-pressed={slim.value ? narrowFacets.value : showFacets} onClick={() => (slim.value ? (narrowFacets.value = !narrowFacets.value) : change({ facets: showFacets ? '0' : null }, { replace: true }))}>
           <Filter /> Counts
         </button>
-        <Popover label="Columns" body={() => <ColumnChooser columns={columns} rows={rows} />}>
+        <Popover label="Columns" body={() => <ColumnChooser columns={columns} rows={search.rows.value} />}>
           <Columns /> Columns
         </Popover>
-        <button class="button icon" aria-label="Copy the traces as CSV" title="Copy the traces as CSV" onClick={() => void copy(tracesCSV(shown), `${many(shown.length, 'row')} copied`)}>
+        <button class="button icon" aria-label="Copy the traces as CSV" title="Copy the traces as CSV" onClick={() => void copy(tracesCSV(list.current), `${many(list.current.length, 'row')} copied`)}>
           <Copy />
         </button>
       </div>
       <div class="traces-body">
-        {(showFacets || narrowFacets.value) && <Facets rows={rows} counts={counts} q={q} setFilter={setFilter} palette={palette} open={narrowFacets.value} close={() => (narrowFacets.value = false)} />}
+        {(showFacets || narrowFacets.value) && <Facets rows={search.rows} counts={counts} q={q} setFilter={setFilter} palette={palette} open={narrowFacets.value} close={() => (narrowFacets.value = false)} />}
         {by ? (
           <Grouped by={by} from={w.from} to={w.to} filter={wholeFilter()} only={(condition) => change({ q: and(q, condition), by: null, row: null })} />
         ) : (
@@ -298,7 +323,7 @@ export function TracesPage() {
             </div>
           ) : (
             <Virtual handle={handle} count={shown.length} height={38} label="Traces found" onNearEnd={search.more}>
-              {(i) => <Row key={i % 199} r={shown[i]!} i={i} columns={columns} selected={i === at} open={openRow} longest={longest} palette={palette} />}
+              {(i) => <Row key={i % 199} r={list.current[i]!} i={i} columns={columns} selected={i === at} open={openRow} longest={longest} palette={palette} />}
             </Virtual>
           )}
         </div>
@@ -492,9 +517,9 @@ function ColumnChooser({ columns, rows }: { columns: string[]; rows: readonly Tr
 
 const OUTCOME_ICONS: Record<string, () => preact.JSX.Element> = { fault: Fault, error: Warning, throttle: Throttle }
 
-function Facets({ rows, counts, q, setFilter, palette, open, close }: { rows: readonly TraceRow[]; counts: Counts | null; q: string; setFilter: (text: string) => void; palette: Map<string, number>; open: boolean; close: () => void }) {
-  const list = useMemo(() => (counts ? facetsOfCounts(counts) : facets(rows)), [counts, counts ? null : rows])
-  const total = Math.max(1, counts ? counts.traces : rows.length)
+function Facets({ rows, counts, q, setFilter, palette, open, close }: { rows: ReadonlySignal<readonly TraceRow[]>; counts: Counts | null; q: string; setFilter: (text: string) => void; palette: Map<string, number>; open: boolean; close: () => void }) {
+  const list = useMemo(() => (counts ? facetsOfCounts(counts) : facets(rows.peek())), [counts, counts ? null : rows.value])
+  const total = Math.max(1, counts ? counts.traces : rows.value.length)
   const needle = useSignal('')
   const by = param('by').value
   const match = needle.value.trim().toLowerCase()
