@@ -3,8 +3,8 @@ package xrayapi
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"math"
 	"sync"
@@ -103,8 +103,8 @@ func newRetrievals(now func() time.Time) *retrievals {
 // add takes up a retrieval and gives it its token.
 func (rs *retrievals) add(r *retrieval) {
 	var random [24]byte
-	rand.Read(random[:]) // never fails
-	r.token = base64.RawURLEncoding.EncodeToString(random[:])
+	rand.Read(random[:])                    // never fails
+	r.token = hex.EncodeToString(random[:]) // a token that begins with a dash is a flag to command lines
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	now := rs.now()

@@ -53,6 +53,9 @@ func (f *retrievalFixture) start(t *testing.T, start, end float64, traces ...int
 	if err := json.Unmarshal([]byte(answer), &got); err != nil || got.RetrievalToken == "" {
 		t.Fatalf("%v in %s", err, answer)
 	}
+	if strings.Trim(got.RetrievalToken, "0123456789abcdef") != "" {
+		t.Errorf("the token %s may look like a flag to a command line", got.RetrievalToken)
+	}
 	return got.RetrievalToken
 }
 
