@@ -77,6 +77,20 @@ test('a node that is dragged stays there, in the address and in this browser, un
   await page.context().close()
 })
 
+test('a key that comes right after a choice means what was chosen', async () => {
+  const page = await openPage(server.url, '/map?still=1')
+  await node(page, 'mail').waitFor()
+  // Both within one turn of the page, so that nothing is painted in between.
+  await page.evaluate(() => {
+    document.querySelector('.node:has([data-key^="mail|"])').dispatchEvent(new MouseEvent('click', { bubbles: true }))
+    return Promise.resolve().then(() => dispatchEvent(new KeyboardEvent('keydown', { key: 'f', bubbles: true })))
+  })
+  await until('the focus is in the address', () => new URL(page.url()).searchParams.get('focus')?.startsWith('mail|'))
+  await page.getByText('near mail').waitFor()
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
 test('nodes are moved and let go by keys', async () => {
   const page = await openPage(server.url, '/map?still=1')
   await node(page, 'mail').waitFor()

@@ -34,24 +34,20 @@ function failed(error: unknown): never {
 export function get<T>(path: string, params: Record<string, string | number | undefined>, signal?: AbortSignal): Promise<T> {
   const query = new URLSearchParams()
   for (const [key, value] of Object.entries(params)) if (value !== undefined && value !== '') query.set(key, String(value))
-  return track(
-    askServer(() => fetch(url(`${path}?${query}`), { signal, headers: { Accept: 'application/json' } }), signal)
-      .then((r) => answer<T>(r))
-      .catch(failed),
-  )
+  return askServer(() => track(fetch(url(`${path}?${query}`), { signal, headers: { Accept: 'application/json' } })), signal)
+    .then((r) => track(answer<T>(r)))
+    .catch(failed)
 }
 
 /** `seen` is given the answer's headers, where what they say is wanted, too. */
 export function send<T>(method: string, path: string, body: unknown, signal?: AbortSignal, seen?: (headers: Headers) => void): Promise<T> {
   const text = body === undefined ? undefined : JSON.stringify(body)
-  return track(
-    askServer(() => fetch(url(path), { method, body: text, signal, headers: { 'Content-Type': 'application/json', Accept: 'application/json' } }), signal)
-      .then((r) => {
-        seen?.(r.headers)
-        return answer<T>(r)
-      })
-      .catch(failed),
-  )
+  return askServer(() => track(fetch(url(path), { method, body: text, signal, headers: { 'Content-Type': 'application/json', Accept: 'application/json' } })), signal)
+    .then((r) => {
+      seen?.(r.headers)
+      return track(answer<T>(r))
+    })
+    .catch(failed)
 }
 
 export function post<T>(path: string, body: unknown, signal?: AbortSignal, seen?: (headers: Headers) => void): Promise<T> {

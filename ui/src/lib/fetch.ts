@@ -7,7 +7,7 @@ import { track } from './waiting'
 export async function ask(url: string, headers: Record<string, string>): Promise<Response> {
   let response: Response
   try {
-    response = await track(askServer(() => fetch(url, { headers })))
+    response = await askServer(() => track(fetch(url, { headers })))
   } catch {
     throw new AnswerError('the server cannot be reached', 0)
   }

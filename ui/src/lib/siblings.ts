@@ -10,9 +10,12 @@ export interface Pile {
   detail: string
   /** In the order of their starts; the first stands for all while the pile is closed. */
   members: number[]
-  /** Seconds of all of them together. */
+  /** Seconds of all of them together, and what of these no child covers. */
   seconds: number
+  self: number
   failed: number
+  /** What went wrong with any of them, as flags. */
+  flags: number
 }
 
 export interface Piles {
@@ -51,9 +54,11 @@ export function piles(c: Columns, least = 4): Piles {
     if (pair === undefined) pairs.set(both, (pair = pairs.size))
     const key = pair * c.n + c.parent[i]!
     let pile = found.get(key)
-    if (!pile) found.set(key, (pile = { parent: c.parent[i]!, name: c.texts[c.name[i]!]!, detail: details[number[c.detail[i]!]!]!, members: [], seconds: 0, failed: 0 }))
+    if (!pile) found.set(key, (pile = { parent: c.parent[i]!, name: c.texts[c.name[i]!]!, detail: details[number[c.detail[i]!]!]!, members: [], seconds: 0, self: 0, failed: 0, flags: 0 }))
     pile.members.push(i)
     pile.seconds += (Number.isNaN(c.end[i]!) ? c.span : c.end[i]!) - c.start[i]!
+    pile.self += c.self[i]!
+    pile.flags |= c.flags[i]! & (FAILED | FLAG.inProgress)
     if (c.flags[i]! & FAILED) pile.failed++
   }
   const of = new Int32Array(c.n).fill(-1)

@@ -112,6 +112,17 @@ describe('critical path', () => {
     const { columns: c } = build(answer([{ id: 'a', name: 'a', start_time: 0.001, end_time: 1, subsegments: [{ id: 'async', name: 'async', start_time: 0.5, end_time: 9 }, { id: 'b', name: 'b', start_time: 0.2, end_time: 0.9 }] }]))
     expect(names(c, new Set(criticalPath(c).who))).toEqual(['a', 'b'])
   })
+  test('goes on into an answer that seems to end a little after its call', () => {
+    const { columns: c } = build(answer([
+      { id: 'a', name: 'a', start_time: 1, end_time: 2, subsegments: [{ id: 'b', name: 'b', start_time: 1.1, end_time: 1.9, namespace: 'remote' }] },
+      { id: 'd', name: 'b', parent_id: 'b', start_time: 1.101, end_time: 1.903, subsegments: [{ id: 'e', name: 'bank', start_time: 1.11, end_time: 1.9025, namespace: 'remote' }] },
+    ]))
+    const { who, from, to } = c.critical
+    const of = (id: string) => who.reduce((sum, i, k) => sum + (c.ids[i] === id ? to[k]! - from[k]! : 0), 0)
+    expect(of('e')).toBeCloseTo(0.79)
+    expect(of('d')).toBeCloseTo(0.009)
+    expect(to.reduce((sum, t, k) => sum + t - from[k]!, 0)).toBeCloseTo(1)
+  })
   test('takes the later of two that ran side by side', () => {
     const { columns: c } = build(answer([{ id: 'a', name: 'a', start_time: 1, end_time: 2, subsegments: [{ id: 'x', name: 'x', start_time: 1.1, end_time: 1.5 }, { id: 'y', name: 'y', start_time: 1.1, end_time: 1.8 }] }]))
     expect(names(c, new Set(c.critical.who))).toEqual(['a', 'y'])

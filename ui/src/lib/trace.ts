@@ -799,8 +799,10 @@ export function criticalPath(c: Columns): Columns['critical'] {
       i: number
       low: number
       cursor: number
+      /** By how much the entity itself was forgiven to end late: what it did last may, too. */
+      slack: number
     }
-    const stack: Frame[] = [{ i: root, low: c.start[root]!, cursor: end(root) }]
+    const stack: Frame[] = [{ i: root, low: c.start[root]!, cursor: end(root), slack: 0 }]
     // Clocks of two machines, and times that are rounded to the millisecond, let the answer
     // to a call seem to end a little after the call. That much is forgiven.
     const late = (k: number) => (c.flags[k]! & FLAG.segment ? Math.max(0.001, (end(k) - c.start[k]!) * 0.02) : 1e-9)
@@ -810,7 +812,7 @@ export function criticalPath(c: Columns): Columns['critical'] {
       let next = -1
       while (list.length > 0) {
         const k = list.pop()!
-        if (end(k) <= f.cursor + late(k) && c.start[k]! < f.cursor && end(k) > f.low) {
+        if (end(k) <= f.cursor + late(k) + f.slack && c.start[k]! < f.cursor && end(k) > f.low) {
           next = k
           break
         }
@@ -824,7 +826,8 @@ export function criticalPath(c: Columns): Columns['critical'] {
       const kidStart = Math.max(c.start[next]!, f.low)
       piece(f.i, kidEnd, f.cursor)
       f.cursor = kidStart
-      stack.push({ i: next, low: kidStart, cursor: kidEnd })
+      f.slack = 0
+      stack.push({ i: next, low: kidStart, cursor: kidEnd, slack: Math.max(0, end(next) - kidEnd) })
     }
   }
   // Pieces were found from the end to the start.

@@ -2,7 +2,7 @@
 // cannot forget one. A page adds its own while it is shown.
 
 import { signal } from '@preact/signals'
-import { useEffect } from 'preact/hooks'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 
 export interface Shortcut {
   /** As KeyboardEvent.key has it; two with a space between are pressed one after the other. */
@@ -27,9 +27,25 @@ export function addSection(section: Section): () => void {
   }
 }
 
-/** Adds a section for as long as a component is shown. `make` is called anew when `inputs` change. */
+/**
+ * Adds a section for as long as a component is shown. `make` is called anew when `inputs` change, before
+ * the next key can come: an effect after painting would leave that one to the functions of before.
+ */
 export function useShortcuts(make: () => Section, inputs: unknown[]) {
-  useEffect(() => addSection(make()), inputs)
+  const own = useRef<Section | null>(null)
+  useLayoutEffect(() => {
+    const now = make()
+    const list = sections.peek()
+    // It keeps its place: which of two wins, and where the overlay shows it, must not depend on what changed last.
+    sections.value = own.current && list.includes(own.current) ? list.map((s) => (s === own.current ? now : s)) : [...list, now]
+    own.current = now
+  }, inputs)
+  useLayoutEffect(
+    () => () => {
+      sections.value = sections.peek().filter((s) => s !== own.current)
+    },
+    [],
+  )
 }
 
 function typing(target: EventTarget | null): boolean {

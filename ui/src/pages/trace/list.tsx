@@ -29,16 +29,29 @@ export function List({ trace }: { trace: TraceState }) {
   const [sortKey, descending] = [(sortText.replace(/^-/, '') || 'order') as Key, sortText.startsWith('-')]
   const handle = useRef<VirtualHandle>(null)
   const now = trace.now.value
+  /** The pile that an entry stands for, at the head of it. */
+  const pileOf = (i: number) => {
+    const pile = trace.pileOf(i)
+    if (!pile) return null
+    const open = trace.openPiles.value.has(pile.members[0]!)
+    return !open || pile.members[0] === i ? { pile, open } : null
+  }
+  /** What a row says: of an entry, or of all of a closed pile. */
+  const said = (i: number) => {
+    const p = pileOf(i)
+    if (p && !p.open) return { calls: p.pile.members.length, seconds: p.pile.seconds, self: p.pile.self, flags: c.flags[i]! | p.pile.flags }
+    return { calls: 1, seconds: (Number.isNaN(c.end[i]!) ? Math.max(c.span, now) : c.end[i]!) - c.start[i]!, self: c.self[i]!, flags: c.flags[i]! }
+  }
   const order = useMemo(() => {
     const list = Int32Array.from(rows)
     if (sortKey === 'order') return list
-    const length = (i: number) => (Number.isNaN(c.end[i]!) ? Math.max(c.span, now) : c.end[i]!) - c.start[i]!
+    const lengths = sortKey === 'duration' || sortKey === 'self' ? new Map(Array.from(rows, (i) => [i, said(i)[sortKey === 'self' ? 'self' : 'seconds']])) : null
     const by: Record<Exclude<Key, 'order'>, (a: number, b: number) => number> = {
       name: (a, b) => (c.texts[c.name[a]!]! < c.texts[c.name[b]!]! ? -1 : c.texts[c.name[a]!]! > c.texts[c.name[b]!]! ? 1 : 0),
       service: (a, b) => c.services[c.service[a]!]!.name.localeCompare(c.services[c.service[b]!]!.name),
       start: (a, b) => c.start[a]! - c.start[b]!,
-      duration: (a, b) => length(a) - length(b),
-      self: (a, b) => c.self[a]! - c.self[b]!,
+      duration: (a, b) => lengths!.get(a)! - lengths!.get(b)!,
+      self: (a, b) => lengths!.get(a)! - lengths!.get(b)!,
     }
     const compare = by[sortKey as Exclude<Key, 'order'>]
     if (compare) list.sort((a, b) => (descending ? compare(b, a) : compare(a, b)) || a - b)
@@ -48,13 +61,6 @@ export function List({ trace }: { trace: TraceState }) {
   useEffect(() => {
     if (at >= 0) handle.current?.reveal(at)
   }, [at])
-  /** The pile that an entry stands for, at the head of it. */
-  const pileOf = (i: number) => {
-    const pile = trace.pileOf(i)
-    if (!pile) return null
-    const open = trace.openPiles.value.has(pile.members[0]!)
-    return !open || pile.members[0] === i ? { pile, open } : null
-  }
   const move = (by: number) => {
     const from = order.indexOf(trace.selected.peek())
     const next = from < 0 ? 0 : Math.max(0, Math.min(order.length - 1, from + by))
@@ -74,16 +80,12 @@ export function List({ trace }: { trace: TraceState }) {
     }),
     [order],
   )
-  const seconds = (i: number) => {
-    const p = pileOf(i)
-    return p && !p.open ? p.pile.seconds : (Number.isNaN(c.end[i]!) ? Math.max(c.span, now) : c.end[i]!) - c.start[i]!
-  }
   const table = (): Rows => ({
     head: ['entry', 'what', 'service', 'type', 'level', 'calls', 'start_seconds', 'seconds', 'own_seconds', 'outcome', 'id', 'trace_id'],
     rows: Array.from(order, (i) => {
-      const p = pileOf(i)
+      const is = said(i)
       const s = c.services[c.service[i]!]!
-      return [c.texts[c.name[i]!], c.texts[c.detail[i]!], s.name, s.type, c.depth[i]! + 1, p && !p.open ? p.pile.members.length : 1, c.start[i], seconds(i), c.self[i], outcomeText(c.flags[i]!), c.ids[i], c.traces[c.trace[i]!]]
+      return [c.texts[c.name[i]!], c.texts[c.detail[i]!], s.name, s.type, c.depth[i]! + 1, is.calls, c.start[i], is.seconds, is.self, outcomeText(is.flags), c.ids[i], c.traces[c.trace[i]!]]
     }),
   })
   return (
@@ -106,17 +108,16 @@ export function List({ trace }: { trace: TraceState }) {
           </div>
         </div>
         <Virtual handle={handle} count={order.length} height={30} label="Entries">
-          {(r) => <Row key={r % 199} c={c} i={order[r]!} r={r} selected={r === at} indent={sortKey === 'order'} now={now} dim={trace.matches.value !== null && !trace.matches.value[order[r]!]} pile={pileOf(order[r]!)} onPile={() => trace.togglePile(order[r]!)} onPick={() => change({ entry: c.ids[order[r]!]! }, { replace: true })} />}
+          {(r) => <Row key={r % 199} c={c} i={order[r]!} r={r} selected={r === at} indent={sortKey === 'order'} is={said(order[r]!)} dim={trace.matches.value !== null && !trace.matches.value[order[r]!]} pile={pileOf(order[r]!)} onPile={() => trace.togglePile(order[r]!)} onPick={() => change({ entry: c.ids[order[r]!]! }, { replace: true })} />}
         </Virtual>
       </div>
     </>
   )
 }
 
-function Row({ c, i, r, selected, indent, now, dim, pile, onPile, onPick }: { c: Columns; i: number; r: number; selected: boolean; indent: boolean; now: number; dim: boolean; pile: { pile: Pile; open: boolean } | null; onPile: () => void; onPick: () => void }) {
+function Row({ c, i, r, selected, indent, is, dim, pile, onPile, onPick }: { c: Columns; i: number; r: number; selected: boolean; indent: boolean; is: { seconds: number; self: number; flags: number }; dim: boolean; pile: { pile: Pile; open: boolean } | null; onPile: () => void; onPick: () => void }) {
   const s = c.services[c.service[i]!]!
-  const f = c.flags[i]!
-  const end = Number.isNaN(c.end[i]!) ? Math.max(c.span, now) : c.end[i]!
+  const f = is.flags
   return (
     <div class={`table-row ${selected ? 'selected' : ''} ${dim ? 'dim' : ''}`} role="row" aria-rowindex={r + 2} aria-selected={selected} onClick={onPick}>
       <div class="grow row" role="cell" style={indent ? { paddingLeft: `${Math.min(c.depth[i]!, 24) * 12}px` } : undefined}>
@@ -153,10 +154,10 @@ function Row({ c, i, r, selected, indent, now, dim, pile, onPile, onPick }: { c:
         {duration(c.start[i]!)}
       </div>
       <div class="list-number num" role="cell">
-        {duration(pile && !pile.open ? pile.pile.seconds : end - c.start[i]!)}
+        {duration(is.seconds)}
       </div>
       <div class="list-number num" role="cell">
-        {duration(c.self[i]!)}
+        {duration(is.self)}
       </div>
       <div class="list-status" role="cell">
         <Status fault={(f & FLAG.fault) !== 0} error={(f & FLAG.error) !== 0} throttle={(f & FLAG.throttle) !== 0} busy={(f & FLAG.inProgress) !== 0} />
