@@ -272,6 +272,7 @@ test('the newest lines of a trace that grows are followed', async () => {
   // So does choosing a line; the button goes on. A link to it follows, too.
   await page.getByRole('button', { name: 'Follow' }).click()
   await until('the end again', () => inSight(120))
+  await until('the address again', () => new URL(page.url()).searchParams.get('follow') === '1')
   await page.reload()
   await until('the end after a reload', () => inSight(120))
   await last(120).click()
