@@ -136,6 +136,31 @@ test('the baseline, the order, what is shown and by what it is sorted are in the
   await page.context().close()
 })
 
+test('two traces are taken along as CSV, and different requests are said to be', async () => {
+  const other = newID()
+  await server.put({ trace_id: other, id: segmentID(), name: 'mailer', start_time: now - 7200, end_time: now - 7199 })
+  const page = await openPage(server.url, `/compare?a=${ids[0]}&b=${ids[1]}`)
+  await page.getByRole('button', { name: 'Copy the comparison as CSV' }).click()
+  await page.getByText('4 rows copied').waitFor()
+  const lines = (await page.evaluate(() => navigator.clipboard.readText())).trim().split('\r\n')
+  assert.equal(lines[0], 'entry,level,a_calls,b_calls,a_seconds,b_seconds,difference_seconds,a_own_seconds,b_own_seconds,a_failed,b_failed')
+  assert.match(lines[1], /^shop,1,1,1,0\.[56]\d*,0\.[89]\d*,/)
+  const notice = page.getByText('These are different requests:')
+  assert.equal(await notice.count(), 0) // two orders
+  await page.goto(`${server.url}/compare?a=${ids[0]}&b=${other}`)
+  await notice.waitFor()
+  await page.getByText('only in A').first().waitFor()
+  await page.getByText('only in B').first().waitFor()
+  await page.goto(`${server.url}/compare?t=${ids[0]},${ids[1]},${other}`)
+  await notice.waitFor()
+  // A trace that is gone: there is a way on.
+  await page.goto(`${server.url}/compare?a=${ids[0]}&b=${gone}`)
+  await page.getByRole('heading', { name: 'Choose another trace' }).waitFor()
+  await page.getByRole('link', { name: 'To the traces' }).click()
+  await page.locator('.table-row').first().waitFor()
+  await page.context().close()
+})
+
 test('the basket holds six; one is taken out, all are', async () => {
   const page = await openPage(server.url, '/traces?range=1h')
   await page.locator('.table-row').nth(6).waitFor()
@@ -161,7 +186,7 @@ test('the basket holds six; one is taken out, all are', async () => {
   await page.getByRole('link', { name: 'Compare', exact: true }).click()
   await page.getByRole('heading', { name: 'Compare 6 traces' }).waitFor()
   assert.equal(param(page, 't'), [0, 2, 3, 4, 5, 6].map((k) => ids[k]).join(','))
-  assert.equal(await page.locator('.many-head').count(), 6)
+  await until('six have come', async () => (await page.locator('.many-head').count()) === 6)
   await basket(page).click()
   await page.getByRole('button', { name: 'Clear' }).click()
   await until('it is gone', async () => (await basket(page).count()) === 0)

@@ -111,7 +111,7 @@ try {
   /** Chooses an entry of a trace by what is found, and one of its tabs. */
   const entry = (text, tab) => async (page) => {
     await page.locator('#find').fill(text)
-    await page.locator('.find span', { hasText: '/' }).waitFor()
+    await page.locator('.find span', { hasText: 'found' }).waitFor()
     await page.locator('#find').press('Enter')
     const wanted = page.getByRole('tab', { name: tab })
     await wanted.waitFor()

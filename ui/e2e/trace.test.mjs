@@ -92,12 +92,95 @@ test('find counts and steps through matches', async () => {
   await page.getByRole('listbox', { name: /^Waterfall/ }).waitFor()
   await page.keyboard.press('/')
   await page.keyboard.type('postgresql')
-  await page.getByText('– / 12').waitFor()
+  await page.getByText('12 found').waitFor()
   await page.keyboard.press('Enter')
   await page.getByText('1 / 12').waitFor()
   await page.keyboard.press('Escape')
   await page.keyboard.press('Escape')
   await until('the address follows', () => new URL(page.url()).searchParams.get('find') === null)
+  await page.context().close()
+})
+
+test('all services are found by their colour, however many, and slim as well', async () => {
+  const id = newID()
+  const services = Array.from({ length: 30 }, (_, k) => ({ trace_id: id, id: segmentID(), name: `service-${k}`, start_time: now + k / 100, end_time: now + 1 }))
+  assert.deepEqual((await server.put(...services)).UnprocessedTraceSegments, [])
+  for (const [width, label] of [[1440, /^\+ \d+ more services$/], [380, 'Services 30']]) {
+    const page = await openPage(server.url, `/trace/${id}`, { viewport: { width, height: 800 } })
+    await page.getByRole('listbox', { name: /^Waterfall/ }).waitFor()
+    await page.getByRole('button', { name: label }).click()
+    const all = page.locator('.legend-all li')
+    assert.equal(await all.count(), 30)
+    await all.filter({ hasText: 'service-17' }).click()
+    await until('it is looked for', () => new URL(page.url()).searchParams.get('find') === 'service-17')
+    assert.deepEqual(page.complaints, [])
+    await page.context().close()
+  }
+})
+
+test('on a telephone the list shows what it is sorted by, and the details are a sheet', async () => {
+  const page = await openPage(server.url, `/trace/${shop}?view=list&sort=-self`, { viewport: { width: 380, height: 740 } })
+  const heads = () => page.getByRole('columnheader').evaluateAll((list) => list.filter((e) => e.offsetWidth > 0).map((e) => e.textContent.replace(/[↓↑]/, '').trim()))
+  await page.getByRole('row', { name: /payments/ }).first().waitFor()
+  assert.deepEqual(await heads(), ['Entry', 'Self', 'Status'])
+  await page.goto(`${server.url}/trace/${shop}?view=list&sort=service`)
+  await page.getByRole('row', { name: /payments/ }).first().waitFor()
+  assert.deepEqual(await heads(), ['Entry', 'Service', 'Duration', 'Status'])
+
+  await page.goto(`${server.url}/trace/${shop}?entry=${ids.payments}`)
+  const sheet = page.getByRole('complementary', { name: 'The selected entry' })
+  await sheet.waitFor()
+  const height = async () => (await sheet.boundingBox()).height
+  assert.ok((await height()) >= 330, `the sheet is ${await height()} high`)
+  // The chosen row is whole, in what is left of the view above it.
+  const room = await page.locator('.waterfall-scroll').evaluate((e) => [e.scrollTop, e.clientHeight])
+  const place = Number(await page.locator('#waterfall-active').getAttribute('aria-posinset')) - 1
+  assert.ok(room[1] >= 26 && place * 26 >= room[0] && place * 26 + 26 <= room[0] + room[1], `row ${place} in ${room}`)
+  await page.getByRole('button', { name: 'As large as the page' }).click()
+  await until('it is large', async () => (await height()) > 650)
+  await page.getByRole('button', { name: 'As large as the page' }).click()
+  await until('it is small again', async () => (await height()) < 450)
+  await page.getByRole('button', { name: 'Close the entry' }).click()
+  await sheet.waitFor({ state: 'detached' })
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
+test('waterfall and list fit onto paper, with all of their columns', async () => {
+  for (const width of [559, 794]) {
+    for (const [view, cells, columns] of [['waterfall', '.printed th', 4], ['list', '.list [role="columnheader"]', 6]]) {
+      const page = await openPage(server.url, `/trace/${shop}?view=${view}`, { viewport: { width, height: 900 } })
+      await page.getByText('cards@db').first().or(page.getByRole('listbox')).first().waitFor()
+      await page.evaluate(() => dispatchEvent(new Event('beforeprint')))
+      await page.emulateMedia({ media: 'print' })
+      await until(`${columns} columns of the ${view} at ${width}`, async () => (await page.locator(cells).evaluateAll((list) => list.filter((e) => e.offsetWidth > 20 && e.getBoundingClientRect().right <= innerWidth + 1).length)) === columns)
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width)
+      await page.context().close()
+    }
+  }
+})
+
+test('an address without an id says how to go on', async () => {
+  const page = await openPage(server.url, '/trace/nonsense')
+  await page.getByText('is no trace id; one looks like').waitFor()
+  assert.equal(await page.getByText('""').count(), 0)
+  await page.context().close()
+})
+
+test('what is in progress is on the critical path', async () => {
+  const id = newID()
+  const root = segmentID()
+  const began = Date.now() / 1000 - 20
+  await server.put({ trace_id: id, id: root, name: 'report', start_time: began, in_progress: true }, { trace_id: id, id: segmentID(), parent_id: root, type: 'subsegment', name: 'query', start_time: began + 1, end_time: began + 2 }, { trace_id: id, id: segmentID(), parent_id: root, type: 'subsegment', name: 'render', start_time: began + 3, in_progress: true })
+  const page = await openPage(server.url, `/trace/${id}?critical=1`)
+  await page.getByRole('listbox', { name: /^Waterfall of 3 entries/ }).waitFor()
+  await page.keyboard.press('End')
+  await page.getByRole('option', { selected: true, name: /^render, in progress/ }).waitFor()
+  const own = async () => parseFloat(/self (\d+(?:\.\d+)?) s/.exec(await page.locator('.details-figures').textContent())?.[1])
+  const first = await own()
+  assert.ok(first >= 15, `self ${first}`)
+  await until('it grows', async () => (await own()) > first)
+  await page.locator('.value', { hasText: 'Critical path' }).waitFor()
   await page.context().close()
 })
 
@@ -297,7 +380,7 @@ test('a hundred thousand entries scroll smoothly', async () => {
   const look = Date.now()
   await page.keyboard.press('/')
   await page.keyboard.type('step 49 fault')
-  await page.getByText(/^– \/ \d+$/).waitFor({ timeout: 60_000 })
+  await page.getByText(/^[\d,]+ found$/).waitFor({ timeout: 60_000 })
   const found = Date.now() - look
   await page.keyboard.press('Escape')
   await page.keyboard.press('Escape')

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { above, align, compare, differs, moved, spread, traceList } from './compare'
+import { above, align, compare, differs, entryPoints, moved, spread, traceList } from './compare'
 import { build, FAILED, type Entity, type TraceAnswer } from './trace'
 
 function columns(...segments: Entity[]) {
@@ -92,4 +92,11 @@ test('lists of traces are read from whatever has ids in it', () => {
 
 test('one of a list is moved', () => {
   expect([moved([1, 2, 3, 4], 2, 0), moved([1, 2, 3], 0, 2), moved([1, 2, 3], 1, 1)]).toEqual([[3, 1, 2, 4], [2, 3, 1], [1, 2, 3]])
+})
+
+test('traces that began with different requests are told apart, items of one kind are not', () => {
+  const of = (name: string, method: string, url: string) => columns({ id: 'a', name, start_time: 1, end_time: 2, http: { request: { method, url } } })
+  expect(entryPoints([of('shop', 'GET', 'https://shop.example/orders/1234'), of('shop', 'GET', 'https://shop.example/orders/5678?x=1')])).toEqual([])
+  expect(entryPoints([of('shop', 'GET', 'https://shop.example/orders'), of('shop', 'POST', 'https://shop.example/orders'), of('web', 'GET', 'https://shop.example/orders')])).toHaveLength(3)
+  expect(entryPoints([of('shop', 'GET', 'https://shop.example/'), columns()])).toEqual([])
 })

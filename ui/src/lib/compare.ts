@@ -1,7 +1,8 @@
 // Lays traces beside each other by the paths of names of what they hold.
 
 import { findTraceID } from './ids'
-import { FAILED, FLAG, type Columns } from './trace'
+import { route } from './usual'
+import { endOf, FAILED, FLAG, mainRoot, type Columns } from './trace'
 
 /** What several traces have at one path. Lists have a place for each trace. */
 export interface Step {
@@ -52,7 +53,7 @@ export function align(traces: readonly Columns[]): Step[] {
       } else if (n.detail !== detail) n.detail = ''
       of[i] = n
       n.counts[k]!++
-      n.seconds[k]! += (Number.isNaN(c.end[i]!) ? c.span : c.end[i]!) - c.start[i]!
+      n.seconds[k]! += endOf(c, i) - c.start[i]!
       n.self[k]! += c.self[i]!
       n.flags[k]! |= c.flags[i]!
     }
@@ -88,6 +89,18 @@ export function compare(a: Columns, b: Columns): Difference[] {
     countA: s.counts[0]!, countB: s.counts[1]!, secondsA: s.seconds[0]!, secondsB: s.seconds[1]!, selfA: s.self[0]!, selfB: s.self[1]!,
     failedA: (s.flags[0]! & FAILED) !== 0, failedB: (s.flags[1]! & FAILED) !== 0,
   }))
+}
+
+/** What a trace began with: its root, and what that was asked for, whichever item of it. */
+export function beganWith(c: Columns): string {
+  const root = mainRoot(c)
+  return [root >= 0 ? c.texts[c.name[root]!]! : '', c.entry?.method ?? '', c.entry?.url ? route(c.entry.url) : ''].filter(Boolean).join(' ')
+}
+
+/** The entry points of traces, when they are not of one kind: then there is little to lay beside each other. */
+export function entryPoints(traces: readonly Columns[]): string[] {
+  const found = [...new Set(traces.filter((c) => c.n > 0).map(beganWith))]
+  return found.length > 1 ? found : []
 }
 
 /** Seconds between the longest and the shortest; what is missing takes none. */

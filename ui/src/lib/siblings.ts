@@ -1,7 +1,7 @@
 // What the children of one entity say about it: calls that it repeats, and stretches of
 // time in which none of them was under way.
 
-import { FAILED, FLAG, type Columns } from './trace'
+import { endOf, FAILED, FLAG, type Columns } from './trace'
 
 /** Siblings of one kind: "47 × SELECT …". */
 export interface Pile {
@@ -56,7 +56,7 @@ export function piles(c: Columns, least = 4): Piles {
     let pile = found.get(key)
     if (!pile) found.set(key, (pile = { parent: c.parent[i]!, name: c.texts[c.name[i]!]!, detail: details[number[c.detail[i]!]!]!, members: [], seconds: 0, self: 0, failed: 0, flags: 0 }))
     pile.members.push(i)
-    pile.seconds += (Number.isNaN(c.end[i]!) ? c.span : c.end[i]!) - c.start[i]!
+    pile.seconds += endOf(c, i) - c.start[i]!
     pile.self += c.self[i]!
     pile.flags |= c.flags[i]! & (FAILED | FLAG.inProgress)
     if (c.flags[i]! & FAILED) pile.failed++
@@ -92,10 +92,9 @@ export interface Gap {
  * work, or waiting for something that nobody recorded. An entity without children has none,
  * since all of its time is its own.
  */
-export function gaps(c: Columns, i: number, now = c.span): Gap[] {
+export function gaps(c: Columns, i: number, now = c.until): Gap[] {
   const out: Gap[] = []
-  const end = (k: number) => (Number.isNaN(c.end[k]!) ? Math.max(now, c.span) : c.end[k]!)
-  const to = end(i)
+  const to = endOf(c, i, now)
   let at = c.start[i]!
   let children = false
   for (let k = i + 1; k < c.last[i]!; k = c.last[k]!) {
@@ -104,7 +103,7 @@ export function gaps(c: Columns, i: number, now = c.span): Gap[] {
     children = true
     const from = Math.min(c.start[k]!, to)
     if (from > at) out.push({ from: at, to: from })
-    at = Math.max(at, end(k))
+    at = Math.max(at, endOf(c, k, now))
   }
   if (!children) return []
   if (to > at) out.push({ from: at, to })
@@ -112,7 +111,7 @@ export function gaps(c: Columns, i: number, now = c.span): Gap[] {
 }
 
 /** The stretches in which nothing of the whole trace was under way. */
-export function idle(c: Columns, now = c.span): Gap[] {
+export function idle(c: Columns, now = c.until): Gap[] {
   // Only what begins outside of its caller can leave such a stretch behind.
   let outside = 0
   for (let i = 0; i < c.n; i++) if (c.parent[i]! < 0 || c.start[i]! > c.end[c.parent[i]!]!) outside++
@@ -122,7 +121,7 @@ export function idle(c: Columns, now = c.span): Gap[] {
   let at = Infinity
   for (const i of order) {
     if (c.start[i]! > at) out.push({ from: at, to: c.start[i]! })
-    const end = Number.isNaN(c.end[i]!) ? Math.max(now, c.span) : c.end[i]!
+    const end = endOf(c, i, now)
     at = at === Infinity ? end : Math.max(at, end)
   }
   return out

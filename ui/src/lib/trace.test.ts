@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { build, criticalPath, describe as describeEntity, flame, FLAG, mainRoot, rows, type Columns, type Entity, type TraceAnswer } from './trace'
+import { build, criticalPath, endOf, pieceEnd, selfNow, describe as describeEntity, flame, FLAG, mainRoot, rows, type Columns, type Entity, type TraceAnswer } from './trace'
 import { compare } from './compare'
 import { traceHTML } from './export'
 
@@ -126,6 +126,35 @@ describe('critical path', () => {
   test('takes the later of two that ran side by side', () => {
     const { columns: c } = build(answer([{ id: 'a', name: 'a', start_time: 1, end_time: 2, subsegments: [{ id: 'x', name: 'x', start_time: 1.1, end_time: 1.5 }, { id: 'y', name: 'y', start_time: 1.1, end_time: 1.8 }] }]))
     expect(names(c, new Set(c.critical.who))).toEqual(['a', 'y'])
+  })
+})
+
+describe('what is in progress', () => {
+  const report = answer([
+    { id: 'a', name: 'report', start_time: 100, in_progress: true, subsegments: [{ id: 'b', name: 'query', start_time: 110, end_time: 140 }, { id: 'c', name: 'render', start_time: 141, in_progress: true }] },
+  ])
+  const { columns: c } = build(report, { now: 190 })
+  const path = (of: Columns) => Array.from(of.critical.who, (i, k) => [of.ids[i], of.critical.from[k], of.critical.to[k]])
+  test('lasts until now, and is on the critical path', () => {
+    expect([c.span, c.until, endOf(c, 0), endOf(c, 1)]).toEqual([41, 90, 90, 40])
+    expect(path(c)).toEqual([['a', 0, 10], ['b', 10, 40], ['a', 40, 41], ['c', 41, 90]])
+  })
+  test('works itself unless it waits for what is in progress below it', () => {
+    expect([...c.self]).toEqual([11, 30, 49])
+    expect([0, 1, 2].map((i) => selfNow(c, i, 95))).toEqual([11, 30, 54])
+  })
+  test('goes on growing after the columns were made', () => {
+    expect(Array.from(c.critical.who, (i, k) => pieceEnd(c, i, c.critical.to[k]!, 95))).toEqual([10, 40, 41, 95])
+    expect([endOf(c, 2, 95), endOf(c, 1, 95)]).toEqual([95, 40])
+  })
+  test('lasts to the end of what is known when nobody says how late it is, or it was given up', () => {
+    expect(build(report).columns.until).toBe(41)
+    expect(build(report, { now: 100 + 7 * 3600 }).columns.until).toBe(41)
+    expect(path(build(report).columns)).toEqual([['a', 0, 10], ['b', 10, 40], ['a', 40, 41]])
+  })
+  test('did not hold up what is over', () => {
+    const { columns } = build(answer([{ id: 'a', name: 'a', start_time: 1, end_time: 2, subsegments: [{ id: 'b', name: 'b', start_time: 1.5, in_progress: true }] }]), { now: 50 })
+    expect(path(columns).map(([id]) => id)).toEqual(['a'])
   })
 })
 

@@ -3,7 +3,7 @@
 // them, so that a subtree is a range of numbers. Documents stay in the worker that
 // reads them; columns are typed arrays, which cross to the page without a copy.
 
-import { colours } from './colour'
+import { assignColours, byCount } from './colour'
 import type { Pile, Piles } from './siblings'
 
 /** An entity as documents have it. Whatever a sender writes may be in it. */
@@ -104,6 +104,8 @@ export interface Columns {
   t0: number
   /** Seconds from there to the latest end or, with work in progress, start. */
   span: number
+  /** Up to when what is in progress is taken to last: when the columns were made, or the span. */
+  until: number
   n: number
   parent: Int32Array
   depth: Uint16Array
@@ -145,7 +147,12 @@ export interface Built {
 export interface BuildOptions {
   /** Move segments whose clock was visibly wrong into the call that they answer. */
   skew?: boolean
+  /** Epoch seconds: up to when what is in progress lasts. Without it, to the end of what is known. */
+  now?: number
 }
+
+/** Seconds after which what is still in progress was given up, and grows no more. */
+export const GIVEN_UP = 6 * 3600
 
 function record(value: unknown): Record<string, unknown> | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
@@ -580,7 +587,6 @@ export function arrange(flat: Flat, options: BuildOptions = {}): Columns {
   for (const node of nodes) if (node.start > 0) t0 = Math.min(t0, node.start + node.shift)
   if (t0 === Infinity) t0 = 0
 
-  // In the order of the waterfall, so that colours do not depend on what arrived first.
   const services: ServiceEntry[] = []
   const serviceIndex = new Map<number, number>()
   const serviceOf = (k: number): number => {
@@ -600,6 +606,7 @@ export function arrange(flat: Flat, options: BuildOptions = {}): Columns {
     duration: flat.duration,
     t0,
     span: 0,
+    until: 0,
     n,
     parent: Int32Array.from(parents),
     depth: Uint16Array.from(depths, (d) => Math.min(d, 65_535)),
@@ -660,8 +667,9 @@ export function arrange(flat: Flat, options: BuildOptions = {}): Columns {
     if (node.flags & FLAG.lostParent) k.lostParents++
     if (node.flags & FLAG.skewed) k.skewed++
   }
-  const palette = colours(services.map((s) => s.name))
-  services.forEach((s, i) => (s.colour = palette[i]!))
+  c.until = c.span
+  if (c.counts.inProgress > 0 && options.now !== undefined && options.now - t0 < GIVEN_UP) c.until = Math.max(c.span, options.now - t0)
+  colourServices(c)
   selfTimes(c)
   // What a call waited for its inferred callee is the callee's work.
   for (let i = 0; i < n; i++) if (!(c.flags[i]! & FLAG.answered)) services[c.service[i]!]!.self += c.self[i]!
@@ -677,6 +685,19 @@ export function arrange(flat: Flat, options: BuildOptions = {}): Columns {
     c.entry = request
   }
   return c
+}
+
+/** Services that sent segments come first, then what they call; each by how much of it there is. */
+function colourServices(c: Columns): void {
+  const own = new Map<string, number>()
+  const called = new Map<string, number>()
+  for (let i = 0; i < c.n; i++) {
+    const of = c.flags[i]! & FLAG.inferred ? called : own
+    const { name } = c.services[c.service[i]!]!
+    of.set(name, (of.get(name) ?? 0) + 1)
+  }
+  const palette = assignColours([...byCount(own), ...byCount(called)])
+  for (const s of c.services) s.colour = palette.get(s.name)!
 }
 
 /**
@@ -741,10 +762,27 @@ function correctSkew(roots: Node[]): void {
   }
 }
 
+/** When an entity ended; what is in progress lasts until now. */
+export function endOf(c: Columns, i: number, now = c.until): number {
+  const end = c.end[i]!
+  return Number.isNaN(end) ? Math.max(c.start[i]!, c.until, now) : end
+}
+
+/** An entity's own time now. What is in progress works itself unless it waits for something that is, too. */
+export function selfNow(c: Columns, i: number, now: number): number {
+  if (!Number.isNaN(c.end[i]!)) return c.self[i]!
+  for (let k = i + 1; k < c.last[i]!; k = c.last[k]!) if (Number.isNaN(c.end[k]!) && !(c.flags[k]! & FLAG.inferred)) return c.self[i]!
+  return c.self[i]! + Math.max(0, now - c.until)
+}
+
+/** Until when a piece of the critical path lasts now: the last one grows while its entity is in progress. */
+export function pieceEnd(c: Columns, i: number, to: number, now: number): number {
+  return to >= c.until && Number.isNaN(c.end[i]!) ? Math.max(to, now) : to
+}
+
 /** Fills in what of each entity's time no child covers. */
 function selfTimes(c: Columns): void {
-  const now = c.span
-  const end = (i: number) => (Number.isNaN(c.end[i]!) ? now : c.end[i]!)
+  const end = (i: number) => endOf(c, i)
   // Children come in the order of their starts, so one pass per parent is enough.
   const covered = new Float64Array(c.n)
   const reach = new Float64Array(c.n).fill(-Infinity)
@@ -766,8 +804,8 @@ function selfTimes(c: Columns): void {
  * The critical path: the pieces of work without which the request would have been
  * over earlier. From the end of an entity it goes back in time: to the child that ended
  * last, through it to its start, from there to the child that had ended last by then,
- * and so on; what no child covers is the entity's own. A child that is still
- * running when its parent ends did not hold it up.
+ * and so on; what no child covers is the entity's own. A child that is still running when its
+ * parent ends did not hold it up; what is in progress, as its parent is, does.
  */
 export function criticalPath(c: Columns): Columns['critical'] {
   const who: number[] = []
@@ -775,8 +813,7 @@ export function criticalPath(c: Columns): Columns['critical'] {
   const to: number[] = []
   const root = mainRoot(c)
   if (root >= 0) {
-    const now = c.span
-    const end = (i: number) => (Number.isNaN(c.end[i]!) ? now : c.end[i]!)
+    const end = (i: number) => endOf(c, i)
     const kids = new Map<number, number[]>()
     const kidsOf = (i: number): number[] => {
       let list = kids.get(i)
@@ -944,7 +981,7 @@ export function flame(c: Columns): { boxes: FlameNode[]; total: number; depth: n
       parent.kids.set(key, m)
     }
     of[i] = m
-    const length = (Number.isNaN(c.end[i]!) ? c.span : c.end[i]!) - c.start[i]!
+    const length = endOf(c, i) - c.start[i]!
     m.count++
     m.total += length
     m.self += c.self[i]!

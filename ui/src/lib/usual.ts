@@ -1,6 +1,6 @@
 // A trace held against the usual ones of the same entry point.
 
-import { FAILED, FLAG, type Columns } from './trace'
+import { endOf, FAILED, FLAG, type Columns } from './trace'
 import { ROW, type TraceRow } from './summary'
 
 /** A path of a URL without what differs from request to request: "/orders/…/lines". */
@@ -91,7 +91,7 @@ function sums(c: Columns): Map<string, Sum> {
       out.set(path, (s = { name, service, depth: Math.min(c.depth[i]!, 300), parent: p >= 0 ? pathOf[p]! : '', index: i, count: 0, seconds: 0, self: 0, failed: false }))
     }
     s.count++
-    s.seconds += (Number.isNaN(c.end[i]!) ? c.span : c.end[i]!) - c.start[i]!
+    s.seconds += endOf(c, i) - c.start[i]!
     s.self += c.self[i]!
     s.failed ||= (c.flags[i]! & FAILED) !== 0
   }

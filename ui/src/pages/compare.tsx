@@ -9,7 +9,8 @@ import { findTraceID } from '../lib/ids'
 import { change, href, param, url } from '../lib/place'
 import { arrange, mainRoot, type Columns } from '../lib/trace'
 import { Problem, Swatch } from '../ui/parts'
-import { CompareMany } from './comparemany'
+import { TakeCSV, type Rows } from '../ui/takecsv'
+import { CompareMany, EntryPoints } from './comparemany'
 
 /** `t` has three traces or more; `a` and `b` are two beside each other. */
 export function ComparePage() {
@@ -34,6 +35,7 @@ function CompareTwo() {
   }, [])
   const rows = useMemo(() => (a.columns && b.columns ? compare(a.columns, b.columns) : []), [a.columns, b.columns])
   const shown = only ? rows.filter((r) => r.countA !== r.countB || Math.abs(r.secondsA - r.secondsB) > 0.05 * Math.max(r.secondsA, r.secondsB)) : rows
+  const one = a.columns?.n ? a.columns : b.columns?.n ? b.columns : null
   const most = Math.max(1e-9, ...rows.map((r) => Math.abs(r.secondsB - r.secondsA)))
   return (
     <div class="page" data-scroll>
@@ -46,9 +48,9 @@ function CompareTwo() {
           </button>
           <Side name="b" label="B" state={b} />
         </div>
-        {!(a.columns && b.columns) && !a.error && !b.error && !(param('a').value && param('b').value) && (
+        {((a.error ?? b.error) || !(param('a').value && param('b').value)) && (
           <div class="empty">
-            <h2>Two traces are needed</h2>
+            <h2>{(a.error ?? b.error) ? 'Choose another trace' : 'Two traces are needed'}</h2>
             <p>
               Paste their ids above. Or choose them in the list: <kbd>x</kbd> puts a trace into the basket, <kbd>g</kbd> <kbd>c</kbd> compares what is in it.
             </p>
@@ -56,6 +58,11 @@ function CompareTwo() {
               <a class="button" href={href('traces')}>
                 To the traces
               </a>
+              {one && (
+                <a class="button" href={href(`trace/${one.id}`, { view: 'usual' })}>
+                  Hold <bdi>{one.texts[one.name[Math.max(0, mainRoot(one))]!]}</bdi> against the usual
+                </a>
+              )}
             </div>
           </div>
         )}
@@ -63,17 +70,19 @@ function CompareTwo() {
           <>
             <div class="row compare-verdict">
               <p class="grow">{verdict(a.columns, b.columns, rows)}</p>
+              <TakeCSV of="the comparison" file={`compare-${a.columns.id}-${b.columns.id}`} table={() => table(shown)} />
               <button class="button" aria-pressed={only} onClick={() => change({ only: !only }, { replace: true })}>
                 Only what differs
               </button>
             </div>
+            <EntryPoints traces={[a.columns, b.columns]} />
             <div class="card compare-table two" role="region" aria-label="What differs" tabIndex={0}>
               <table>
                 <thead>
                   <tr>
                     <th>Entry</th>
-                    <th class="right">A</th>
-                    <th class="right">B</th>
+                    <th class="right"><span class="set-a"><span class="set-mark">A</span></span></th>
+                    <th class="right"><span class="set-b"><span class="set-mark">B</span></span></th>
                     <th class="right">B − A</th>
                     <th class="wide-only" style={{ width: '22%' }}>
                       <span class="hidden-visually">Difference as a bar</span>
@@ -87,13 +96,19 @@ function CompareTwo() {
                         <span style={{ paddingLeft: `calc(${Math.min(r.depth, 20)} * var(--step))` }} class="row">
                           <Swatch colour={r.colour} />
                           <bdi>{r.name}</bdi>
-                          {r.countA !== r.countB && (
-                            <span class="badge">
-                              {r.countA} → {r.countB}
-                            </span>
+                          {r.countA === 0 ? (
+                            <span class="badge only-in set-b">only in B</span>
+                          ) : r.countB === 0 ? (
+                            <span class="badge only-in set-a">only in A</span>
+                          ) : (
+                            r.countA !== r.countB && (
+                              <span class="badge">
+                                {r.countA} → {r.countB}
+                              </span>
+                            )
                           )}
-                          {r.failedB && !r.failedA && <span class="badge fault">fails in B</span>}
-                          {r.failedA && !r.failedB && <span class="badge fault">fails in A</span>}
+                          {r.failedB && !r.failedA && r.countA > 0 && <span class="badge fault">fails in B</span>}
+                          {r.failedA && !r.failedB && r.countB > 0 && <span class="badge fault">fails in A</span>}
                         </span>
                       </td>
                       <td class="right">{r.countA ? duration(r.secondsA) : '–'}</td>
@@ -117,6 +132,13 @@ function CompareTwo() {
       </div>
     </div>
   )
+}
+
+function table(rows: readonly Difference[]): Rows {
+  return {
+    head: ['entry', 'level', 'a_calls', 'b_calls', 'a_seconds', 'b_seconds', 'difference_seconds', 'a_own_seconds', 'b_own_seconds', 'a_failed', 'b_failed'],
+    rows: rows.map((r) => [r.name, r.depth + 1, r.countA, r.countB, r.countA ? r.secondsA : null, r.countB ? r.secondsB : null, r.secondsB - r.secondsA, r.countA ? r.selfA : null, r.countB ? r.selfB : null, r.failedA ? 'yes' : '', r.failedB ? 'yes' : '']),
+  }
 }
 
 function verdict(a: Columns, b: Columns, rows: Difference[]): string {
@@ -152,9 +174,9 @@ function Side({ name, label, state }: { name: 'a' | 'b'; label: string; state: L
   const id = param(name).value
   const c = state.columns
   return (
-    <div class="card grow compare-side">
+    <div class={`card grow compare-side set-${name}`}>
       <div class="row">
-        <span class="badge">{label}</span>
+        <span class="set-mark">{label}</span>
         <input class="input grow mono" aria-label={`Trace ${label}`} placeholder="Trace id" value={id} onChange={(e) => change({ [name]: findTraceID(e.currentTarget.value) ?? e.currentTarget.value.trim() })} />
       </div>
       {state.error && <Problem error={state.error} />}

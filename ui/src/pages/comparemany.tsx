@@ -2,10 +2,11 @@
 // differs from the first of them, the baseline.
 
 import { useSignal } from '@preact/signals'
+import { Fragment } from 'preact'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { comparison, MOST } from '../lib/basket'
 import { fetchColumns } from '../lib/columns'
-import { above, align, differs, moved, spread, type Step } from '../lib/compare'
+import { above, align, differs, entryPoints, moved, spread, type Step } from '../lib/compare'
 import { csv } from '../lib/csv'
 import { duration, exact, many, timeParts } from '../lib/format'
 import { change, href, param, url } from '../lib/place'
@@ -109,6 +110,7 @@ export function CompareMany({ ids: all, wrong }: { ids: readonly string[]; wrong
         {shown.length > 1 && (
           <>
             <p>{verdict(shown, steps)}</p>
+            <EntryPoints traces={shown.map((c) => c.columns)} />
             <div class="row many-tools">
               <div class="segmented" role="group" aria-label="What is compared">
                 <button aria-pressed={!own} onClick={() => change({ of: null }, { replace: true })}>
@@ -173,6 +175,40 @@ export function CompareMany({ ids: all, wrong }: { ids: readonly string[]; wrong
         )}
       </div>
     </div>
+  )
+}
+
+/** Says that traces began with different requests, so that their steps hardly meet. */
+export function EntryPoints({ traces }: { traces: readonly Columns[] }) {
+  const points = entryPoints(traces)
+  if (points.length === 0) return null
+  return (
+    <div class="notice warn" role="note">
+      <div>
+        <b>These are different requests:</b>{' '}
+        {points.map((p, k) => (
+          <span key={p}>
+            {k > 0 && (k === points.length - 1 ? ' and ' : ', ')}
+            <bdi>{p}</bdi>
+          </span>
+        ))}
+        . Steps are laid beside each other by their way from the root, so most are only in one of them.
+      </div>
+    </div>
+  )
+}
+
+/** A name that breaks behind its dots, dashes and slashes rather than inside of a word. */
+function Breaking({ text }: { text: string }) {
+  return (
+    <bdi>
+      {text.split(/(?<=[./_:@-])/).map((part, k) => (
+        <Fragment key={k}>
+          {k > 0 && <wbr />}
+          {part}
+        </Fragment>
+      ))}
+    </bdi>
   )
 }
 
@@ -275,10 +311,10 @@ function Line({ s, shown, values, most, sorted }: { s: Step; shown: readonly Col
           <span class="ellipsis">
             {s.service !== s.name && (
               <span class="muted">
-                <bdi>{s.service}</bdi> ›{' '}
+                <Breaking text={s.service} /> ›{' '}
               </span>
             )}
-            <bdi>{s.name}</bdi>
+            <Breaking text={s.name} />
             {s.detail && (
               <span class="faint">
                 {' '}

@@ -68,7 +68,11 @@ export function Json({ value, name, path = '$', depth = 0, open = 1, needle = ''
               {entries.length - shown.value} more
             </button>
           )}
-          <div class="faint">{Array.isArray(value) ? ']' : '}'}</div>
+        </div>
+      )}
+      {isOpen && (
+        <div class="faint json-close" aria-hidden="true">
+          {Array.isArray(value) ? ']' : '}'}
         </div>
       )}
     </div>

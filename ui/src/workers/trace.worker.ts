@@ -59,7 +59,7 @@ const documents = new Map<string, Entity>()
 async function publish(skew: boolean, together: boolean): Promise<Columns> {
   if (together) linked ??= await fetchLinked(api, own!)
   flat = together && linked ? stitch([own!, ...linked.flats.slice(1)]) : own!
-  columns = arrange(flat, { skew })
+  columns = arrange(flat, { skew, now: Date.now() / 1000 })
   return columns // posted as a copy: this side goes on with its own
 }
 

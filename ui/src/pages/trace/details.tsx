@@ -15,8 +15,8 @@ import { consoleLink } from '../../lib/console'
 import { gaps } from '../../lib/siblings'
 import { sourceLink, templateProblem } from '../../lib/source'
 import { prettySQL } from '../../lib/sql'
-import { FLAG, type Columns, type Entity } from '../../lib/trace'
-import { Close, Copy, External, Minus, Plus } from '../../ui/icons'
+import { endOf, FLAG, pieceEnd, selfNow, type Columns, type Entity } from '../../lib/trace'
+import { Close, Copy, Down, External, Fit, Minus, Plus } from '../../ui/icons'
 import { Json } from '../../ui/json'
 import { copy, localStorageGet, localStorageSet, Popover, Status, Swatch, utc } from '../../ui/parts'
 import { useShortcuts } from '../../ui/keys'
@@ -103,6 +103,11 @@ export function Details({ trace }: { trace: TraceState }) {
   const i = trace.selected.value
   const entity = useSignal<{ i: number; revision: number; e: Entity } | null>(null)
   const box = useRef<HTMLElement>(null)
+  /** On a slim screen, where it lies below the views, it can take their room. */
+  const large = useSignal(false)
+  useEffect(() => {
+    if (i < 0) large.value = false
+  }, [i < 0])
   useEffect(() => {
     if (i < 0) return
     let gone = false
@@ -155,9 +160,10 @@ export function Details({ trace }: { trace: TraceState }) {
   const s = c.services[c.service[i]!]!
   const flags = c.flags[i]!
   const running = Number.isNaN(c.end[i]!)
-  const took = (running ? Math.max(trace.now.value, c.span) : c.end[i]!) - c.start[i]!
+  const took = endOf(c, i, trace.now.value) - c.start[i]!
+  const own = selfNow(c, i, trace.now.value)
   return (
-    <aside class="details" ref={box} aria-label="The selected entry">
+    <aside class={`details ${large.value ? 'large' : ''}`} ref={box} aria-label="The selected entry">
       <header class="details-head">
         <div class="row">
           <Swatch colour={s.colour} />
@@ -165,6 +171,9 @@ export function Details({ trace }: { trace: TraceState }) {
             <bdi>{c.texts[c.name[i]!]}</bdi>
           </h2>
           <EntryMenu trace={trace} c={c} i={i} />
+          <button class="button plain icon details-size" aria-label="As large as the page" aria-pressed={large.value} title={large.value ? 'Smaller' : 'Larger'} onClick={() => (large.value = !large.value)}>
+            {large.value ? <Down /> : <Fit />}
+          </button>
           <button class="button plain icon" aria-label="Close the entry" onClick={() => change({ entry: null, tab: null }, { replace: true })}>
             <Close />
           </button>
@@ -180,8 +189,8 @@ export function Details({ trace }: { trace: TraceState }) {
             <b>{duration(took)}</b> <span class="muted">at {duration(c.start[i]!)}</span>
           </span>
           <span class="muted num" title="Time that no child accounts for">
-            self {duration(c.self[i]!)}
-            {took > 0 && ` (${percent(Math.min(1, c.self[i]! / took))})`}
+            self {duration(own)}
+            {took > 0 && ` (${percent(Math.min(1, own / took))})`}
           </span>
         </div>
         <div class="tabs" role="tablist" aria-label="What to show of the entry">
@@ -272,7 +281,7 @@ function Overview({ e, c, i, trace }: { e: Entity; c: Columns; i: number; trace:
   const flags = c.flags[i]!
   const p = c.parent[i]!
   let onPath = 0
-  for (let k = 0; k < c.critical.who.length; k++) if (c.critical.who[k] === i) onPath += c.critical.to[k]! - c.critical.from[k]!
+  for (let k = 0; k < c.critical.who.length; k++) if (c.critical.who[k] === i) onPath += pieceEnd(c, i, c.critical.to[k]!, trace.now.value) - c.critical.from[k]!
   const svc = record(e.service)
   const holes = gaps(c, i, trace.now.value)
   const longest = holes.reduce<(typeof holes)[number] | null>((most, g) => (!most || g.to - g.from > most.to - most.from ? g : most), null)
@@ -342,7 +351,7 @@ function Overview({ e, c, i, trace }: { e: Entity; c: Columns; i: number; trace:
         {onPath > 0 && (
           <Value label="Critical path" value={String(onPath)}>
             <span class="num">
-              {duration(onPath)} <span class="muted">({percent(onPath / Math.max(c.span, 1e-9))} of the trace)</span>
+              {duration(onPath)} <span class="muted">({percent(onPath / trace.span.value)} of the trace)</span>
             </span>
           </Value>
         )}
@@ -694,6 +703,9 @@ function Aws({ aws }: { aws: Record<string, unknown> }) {
   )
 }
 
+/** Blocks that SDKs and agents put into "aws", by the names that AWS gives to what they are of. */
+const AWS_BLOCKS: Record<string, string> = { api_gateway: 'API Gateway', cloudwatch_logs: 'CloudWatch Logs', dynamodb: 'DynamoDB', ec2: 'EC2', ecs: 'ECS', eks: 'EKS', elastic_beanstalk: 'Elastic Beanstalk', lambda: 'Lambda', s3: 'S3', sns: 'SNS', sqs: 'SQS', xray: 'X-Ray' }
+
 const AWS_NAMES: Record<string, string> = { operation: 'Operation', region: 'Region', request_id: 'Request id', account_id: 'Account', table_name: 'Table', queue_url: 'Queue', bucket_name: 'Bucket', function_name: 'Function', topic_arn: 'Topic', retries: 'Retries', resource_names: 'Resources' }
 
 function Fields({ value }: { value: Record<string, unknown> }) {
@@ -709,7 +721,7 @@ function Fields({ value }: { value: Record<string, unknown> }) {
       </dl>
       {nested.map(([k, v]) => (
         <div key={k}>
-          <h3 class="values-head">{k}</h3>
+          <h3 class="values-head">{AWS_BLOCKS[k] ?? AWS_NAMES[k] ?? k}</h3>
           {Array.isArray(v) || Object.values(v as object).some((x) => x !== null && typeof x === 'object') ? (
             <Json value={v} open={3} />
           ) : (

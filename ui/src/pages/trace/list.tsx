@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { duration, many } from '../../lib/format'
 import { change, param } from '../../lib/place'
 import type { Pile } from '../../lib/siblings'
-import { FLAG, outcomeText, type Columns } from '../../lib/trace'
+import { endOf, FLAG, outcomeText, selfNow, type Columns } from '../../lib/trace'
 import { Chain } from '../../ui/icons'
 import { useShortcuts } from '../../ui/keys'
 import { Status, Swatch } from '../../ui/parts'
@@ -17,10 +17,14 @@ type Key = 'order' | 'name' | 'service' | 'start' | 'duration' | 'self'
 const HEADS: [Key, string, string][] = [
   ['name', 'Entry', 'grow'],
   ['service', 'Service', 'list-service'],
-  ['start', 'Start', 'list-number'],
-  ['duration', 'Duration', 'list-number'],
-  ['self', 'Self', 'list-number'],
+  ['start', 'Start', 'list-number list-start'],
+  ['duration', 'Duration', 'list-number list-duration'],
+  ['self', 'Self', 'list-number list-self'],
 ]
+
+/** So many levels are told by their indent, and on a slim screen; those below say their number. */
+const MOST_INDENTS = 24
+const MOST_INDENTS_SLIM = 5
 
 export function List({ trace }: { trace: TraceState }) {
   const c = trace.columns.value!
@@ -40,7 +44,7 @@ export function List({ trace }: { trace: TraceState }) {
   const said = (i: number) => {
     const p = pileOf(i)
     if (p && !p.open) return { calls: p.pile.members.length, seconds: p.pile.seconds, self: p.pile.self, flags: c.flags[i]! | p.pile.flags }
-    return { calls: 1, seconds: (Number.isNaN(c.end[i]!) ? Math.max(c.span, now) : c.end[i]!) - c.start[i]!, self: c.self[i]!, flags: c.flags[i]! }
+    return { calls: 1, seconds: endOf(c, i, now) - c.start[i]!, self: selfNow(c, i, now), flags: c.flags[i]! }
   }
   const order = useMemo(() => {
     const list = Int32Array.from(rows)
@@ -94,7 +98,7 @@ export function List({ trace }: { trace: TraceState }) {
         <span class="grow muted num">{many(order.length, 'row')}</span>
         <TakeCSV of="the list" file={`entries-${trace.id}`} table={table} />
       </div>
-      <div class="table list" role="table" aria-label="Entries of the trace" aria-rowcount={order.length + 1}>
+      <div class="table list" data-sort={sortKey} role="table" aria-label="Entries of the trace" aria-rowcount={order.length + 1}>
         <div class="table-head" role="row" aria-rowindex={1}>
           {HEADS.map(([key, label, cls]) => (
             <div key={key} class={cls} role="columnheader" aria-sort={sortKey === key ? (descending ? 'descending' : 'ascending') : 'none'}>
@@ -120,7 +124,12 @@ function Row({ c, i, r, selected, indent, is, dim, pile, onPile, onPick }: { c: 
   const f = is.flags
   return (
     <div class={`table-row ${selected ? 'selected' : ''} ${dim ? 'dim' : ''}`} role="row" aria-rowindex={r + 2} aria-selected={selected} onClick={onPick}>
-      <div class="grow row" role="cell" style={indent ? { paddingLeft: `${Math.min(c.depth[i]!, 24) * 12}px` } : undefined}>
+      <div class="grow row" role="cell" style={indent ? { paddingLeft: `min(${Math.min(c.depth[i]!, MOST_INDENTS) * 12}px, 40%)` } : undefined}>
+        {indent && c.depth[i]! > MOST_INDENTS_SLIM && (
+          <span class="faint num list-level" data-deep={c.depth[i]! > MOST_INDENTS} title={`Level ${c.depth[i]! + 1}`}>
+            {c.depth[i]! + 1}
+          </span>
+        )}
         {pile && (
           <button
             class="badge pile-badge"
@@ -150,13 +159,13 @@ function Row({ c, i, r, selected, indent, is, dim, pile, onPile, onPick }: { c: 
         <Swatch colour={s.colour} />
         <bdi class="ellipsis">{s.name}</bdi>
       </div>
-      <div class="list-number num" role="cell">
+      <div class="list-number list-start num" role="cell">
         {duration(c.start[i]!)}
       </div>
-      <div class="list-number num" role="cell">
+      <div class="list-number list-duration num" role="cell">
         {duration(is.seconds)}
       </div>
-      <div class="list-number num" role="cell">
+      <div class="list-number list-self num" role="cell">
         {duration(is.self)}
       </div>
       <div class="list-status" role="cell">

@@ -1,7 +1,7 @@
 // One trace: who called whom, how long it took, and what went wrong.
 
 import { useSignal } from '@preact/signals'
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { AnswerError, get, post, type ServiceGraph, type TraceAnswer } from '../../lib/api'
 import { entryText, inBasket, lookAt, type Kept } from '../../lib/basket'
 import { toMap } from '../../lib/graph'
@@ -9,11 +9,11 @@ import { duration, exact, many, timeParts } from '../../lib/format'
 import { w3cID } from '../../lib/ids'
 import { change, contextParams, go, href, param, place, url } from '../../lib/place'
 import { repetitions } from '../../lib/siblings'
-import { mainRoot, otherClock, type Columns, type Entity } from '../../lib/trace'
+import { mainRoot, otherClock, type Columns, type Entity, type ServiceEntry } from '../../lib/trace'
 import { Back, Basket, Chain, Columns as ColumnsIcon, Copy, Download, More, Search, Warning } from '../../ui/icons'
 import { toggleBasket } from '../../ui/basket'
 import { Json } from '../../ui/json'
-import { copy, Popover, Problem, save, Status, Swatch, utc } from '../../ui/parts'
+import { copy, Popover, Problem, save, Status, Swatch, useSize, utc } from '../../ui/parts'
 import { useShortcuts } from '../../ui/keys'
 import { lazy } from '../../ui/lazy'
 import { SampledButton } from '../../ui/sampled'
@@ -95,7 +95,16 @@ function Loaded({ trace }: { trace: TraceState }) {
         ) : none ? (
           <div class="empty" role="alert">
             <h2>This address names no trace</h2>
-            <p>{error.message}</p>
+            <p>
+              {trace.id ? (
+                <>
+                  <code>{trace.id.slice(0, 100)}</code> is no trace id
+                </>
+              ) : (
+                'There is no trace id in it'
+              )}
+              ; one looks like <code>1-58406520-a006649127e371903a2de979</code>. Paste an id, or a log line that has one, into the field at the top, or search for the trace.
+            </p>
             <div class="row">
               <a class="button" href={href('traces', contextParams(place.value.params))}>
                 All traces
@@ -376,7 +385,7 @@ function Toolbar({ trace, c }: { trace: TraceState; c: Columns }) {
       {label}
     </button>
   )
-  const services = [...c.services].sort((a, b) => b.self - a.self)
+  const services = useMemo(() => [...c.services].sort((a, b) => b.self - a.self), [c])
   return (
     <div class="toolbar">
       <div class="segmented" role="group" aria-label="View of the trace">
@@ -406,7 +415,7 @@ function Toolbar({ trace, c }: { trace: TraceState; c: Columns }) {
           }}
         />
         <span class="faint num" aria-live="polite">
-          {find.value && (matches.length ? `${at >= 0 ? at + 1 : '–'} / ${exact(matches.length)}` : 'none')}
+          {find.value && (matches.length ? (at >= 0 ? `${exact(at + 1)} / ${exact(matches.length)}` : `${exact(matches.length)} found`) : 'none')}
         </span>
       </div>
       {find.value && flag('only', 'Only matches', 'Hide what does not match')}
@@ -437,18 +446,71 @@ function Toolbar({ trace, c }: { trace: TraceState; c: Columns }) {
       >
         Show
       </Popover>
-      <ul class="legend" aria-label="Services of this trace">
-        {services.slice(0, 8).map((s) => (
-          <li key={s.name + s.type}>
-            <button class="legend-item" title={`${s.name} ${s.type}\n${duration(s.self)} of its own work`} onClick={() => change({ find: s.name }, { replace: true })}>
-              <Swatch colour={s.colour} />
-              <bdi class="ellipsis">{s.name}</bdi>
-            </button>
+      <Legend services={services} />
+    </div>
+  )
+}
+
+/** Names of services that are put into the line, which holds fewer. */
+const MOST_IN_LINE = 12
+
+/** The colours of the services: as many as the line has room for, and all of them on request. */
+function Legend({ services }: { services: readonly ServiceEntry[] }) {
+  const line = useRef<HTMLUListElement>(null)
+  const size = useSize(line)
+  const [fitting, setFitting] = useState(0)
+  useLayoutEffect(() => {
+    // Those that do not fit are wrapped below the line, where they are hidden.
+    const items = [...(line.current?.children ?? [])] as HTMLElement[]
+    setFitting(size.width === 0 ? 0 : items.filter((e) => e.offsetTop === items[0]!.offsetTop).length)
+  }, [services.map((s) => s.name).join('\n'), size.width])
+  const item = (s: ServiceEntry, close?: () => void) => (
+    <button
+      class={close ? 'menu-item' : 'legend-item'}
+      title={`${s.name} ${s.type}\n${duration(s.self)} of its own work`}
+      onClick={() => {
+        close?.()
+        change({ find: s.name }, { replace: true })
+      }}
+    >
+      <Swatch colour={s.colour} />
+      <bdi class="ellipsis">{s.name}</bdi>
+      {close && <span class="hint num">{duration(s.self)}</span>}
+    </button>
+  )
+  return (
+    <>
+      <ul class="legend" ref={line} aria-label="Services of this trace">
+        {services.slice(0, MOST_IN_LINE).map((s, k) => (
+          <li key={s.name + s.type} style={k < fitting ? undefined : { visibility: 'hidden' }}>
+            {item(s)}
           </li>
         ))}
-        {services.length > 8 && <li class="faint">+ {services.length - 8}</li>}
       </ul>
-    </div>
+      {fitting < services.length && (
+        <Popover
+          label="All services of this trace"
+          title="All services of this trace, with the time of their own work"
+          class="button plain legend-rest"
+          body={(close) => (
+            <ul class="legend-all">
+              {services.map((s) => (
+                <li key={s.name + s.type}>{item(s, close)}</li>
+              ))}
+            </ul>
+          )}
+        >
+          {fitting > 0 ? (
+            <>
+              + {exact(services.length - fitting)}
+              <span class="hidden-visually"> more services</span>
+            </>
+          ) : (
+            `Services ${exact(services.length)}`
+          )}
+        </Popover>
+      )}
+    </>
   )
 }
 

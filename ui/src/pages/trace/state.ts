@@ -5,7 +5,7 @@ import { computed, effect, signal, untracked } from '@preact/signals'
 import { Asker, AnswerError } from '../../lib/ask'
 import { change, param, place, url } from '../../lib/place'
 import { piles, type Piles } from '../../lib/siblings'
-import { FLAG, FAILED, rows, type Columns, type Entity } from '../../lib/trace'
+import { FLAG, FAILED, GIVEN_UP, rows, type Columns, type Entity } from '../../lib/trace'
 import { say, visible } from '../../ui/parts'
 import type { EventsAnswer, Question, UsualAnswer } from '../../workers/trace.worker'
 
@@ -148,7 +148,7 @@ export function openTrace(id: string) {
       const c = columns.value
       if (!c || c.counts.inProgress === 0 || !visible.value) return
       const grow = () => (now.value = Math.max(0, Date.now() / 1000 - c.t0))
-      if (Date.now() / 1000 - c.t0 > 6 * 3600) return // given up long ago
+      if (Date.now() / 1000 - c.t0 > GIVEN_UP) return // given up long ago
       grow()
       const frame = setInterval(grow, 100)
       const poll = setInterval(() => void load(true), 1000)

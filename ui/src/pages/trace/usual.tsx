@@ -67,8 +67,10 @@ export function Usual({ trace }: { trace: TraceState }) {
             </>
           ) : (
             <>
-              <b>{verdict(mine, a)}</b> <span class="muted">It took {duration(mine)}; {many(a.traces, 'other')}{a.partial && ' or more'} of{' '}
-              <bdi>{a.entry}</bdi> {a.method} <bdi>{a.route}</bdi> took {duration(a.median)} as a rule, eight of ten {duration(a.low)} to {duration(a.high)}.</span>{' '}
+              <b>{verdict(mine, a)}</b>{' '}
+              <span class="muted">
+                Held against {many(a.traces, 'other')}{a.partial && ' or more'} of <bdi>{a.entry}</bdi> {a.method} <bdi>{a.route}</bdi>.
+              </span>{' '}
               {mine > a.median && culprit(a.rows, others)}
             </>
           )}
@@ -89,6 +91,28 @@ export function Usual({ trace }: { trace: TraceState }) {
           </a>
         )}
       </div>
+      {a.traces > 0 && (
+        <dl class="usual-figures num">
+          <div>
+            <dt>This trace</dt>
+            <dd>{duration(mine)}</dd>
+          </div>
+          <div>
+            <dt>Median of the {exact(a.traces)}</dt>
+            <dd>{duration(a.median)}</dd>
+          </div>
+          <div>
+            <dt>Eight of ten took</dt>
+            <dd>
+              {duration(a.low)} to {duration(a.high)}
+            </dd>
+          </div>
+          <div>
+            <dt>Quicker than this one</dt>
+            <dd>{percent(a.slower)}</dd>
+          </div>
+        </dl>
+      )}
       {others > 0 && <TakeCSV of="the comparison" file={`usual-${trace.id}`} table={() => table(rows, others)} />}
       {others > 0 && (
         <div class="card compare-table">
@@ -98,7 +122,9 @@ export function Usual({ trace }: { trace: TraceState }) {
               <tr>
                 <th>Entry</th>
                 <th class="right">Here</th>
-                <th class="right">As a rule</th>
+                <th class="right" title={`Median of the ${others} traces that were looked into`}>
+                  Median
+                </th>
                 <th class="right usual-calls">Calls</th>
                 <th class="usual-picture">Here, and eight of ten others</th>
               </tr>

@@ -6,7 +6,8 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { duration, exact, span, timeParts } from '../../lib/format'
 import { timeStep } from '../../lib/window'
 import { gaps, idle, type Gap, type Pile } from '../../lib/siblings'
-import { FLAG, segmentDepths, type Columns } from '../../lib/trace'
+import { reveal } from '../../lib/reveal'
+import { endOf, FLAG, pieceEnd, segmentDepths, type Columns } from '../../lib/trace'
 import { change, param } from '../../lib/place'
 import { localStorageGet, localStorageSet, prepare, PRINTED, printing, Status, themeVersion, token, useSize, utc } from '../../ui/parts'
 import { useShortcuts } from '../../ui/keys'
@@ -20,15 +21,12 @@ const SLIM_INDENT = 7
 /** Room that the name of a deep entry has at least. */
 const LEAST_NAME = 130
 const MINIMAP = 54
+/** How much is left of the text of what does not match: enough to read it. */
+const DIM_TEXT = 0.7
 /** Browsers clip elements somewhere above 30 million pixels; so high may the list be. */
 const TALLEST = 15_000_000
 
 const share = signal(Math.min(0.7, Math.max(0.15, Number(localStorageGet('roentgen.names') ?? '') || 0.36)))
-
-function endOf(c: Columns, i: number, now: number): number {
-  const e = c.end[i]!
-  return Number.isNaN(e) ? Math.max(c.start[i]!, now, c.span) : e
-}
 
 export function failureColour(flags: number): string | null {
   if (flags & FLAG.fault) return token('--fault')
@@ -84,8 +82,9 @@ export function Waterfall({ trace }: { trace: TraceState }) {
   const slim = size.width < 560
   const names = Math.round(size.width * (slim ? 0.46 : share.value))
   const indent = slim ? SLIM_INDENT : INDENT
-  /** How far from the left an entry of a depth stands; those that are very deep stand below each other. */
-  const leftOf = (depth: number) => 12 + Math.min(depth, Math.max(0, Math.floor((names - LEAST_NAME) / indent))) * indent
+  /** How far from the left an entry of a depth stands; those that are very deep stand below each other, and say how deep they are. */
+  const deepest = Math.max(0, Math.floor((names - LEAST_NAME) / indent))
+  const leftOf = (depth: number) => 12 + Math.min(depth, deepest) * indent
 
   const rowOf = useMemo(() => {
     const map = new Int32Array(c.n).fill(-1)
@@ -113,7 +112,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
     return (i: number): Gap[] => {
       let list = known.get(i)
       if (!list || c.counts.inProgress > 0) {
-        const least = ((Number.isNaN(c.end[i]!) ? c.span : c.end[i]!) - c.start[i]!) * 0.02
+        const least = (endOf(c, i) - c.start[i]!) * 0.02
         known.set(i, (list = gaps(c, i, trace.now.peek()).filter((g) => g.to - g.from > least)))
       }
       return list
@@ -129,10 +128,9 @@ export function Waterfall({ trace }: { trace: TraceState }) {
     const r = rowOf[i]!
     const e = scroller.current
     if (!e || r === undefined || r < 0) return
-    const y = r * ROW
     const at = e.scrollTop * scale
-    if (y < at + ROW) e.scrollTop = Math.max(0, y - ROW * 2) / scale
-    else if (y > at + viewHeight - ROW * 2) e.scrollTop = (y - viewHeight + ROW * 3) / scale
+    const to = reveal(r * ROW, ROW, at, viewHeight)
+    if (to !== at) e.scrollTop = to / scale
   }
 
   useEffect(() => {
@@ -180,6 +178,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
     g.textBaseline = 'middle'
     g.fillStyle = token('--surface')
     g.fillRect(0, 0, size.width, RULER)
+    const idles = marks ? idleMarks() : []
     for (let t = Math.ceil(z0 / step - 1e-9) * step; t <= z1 + step * 1e-6; t += step) {
       const px = Math.round(x(t)) + 0.5
       g.fillStyle = token('--grid')
@@ -187,31 +186,20 @@ export function Waterfall({ trace }: { trace: TraceState }) {
       g.fillStyle = faint
       const label = t < step / 2 ? '0' : span(t)
       const w = g.measureText(label).width
-      if (px + 4 + w < size.width) g.fillText(label, px + 4, RULER / 2 + 0.5)
+      const covered = idles.some((m) => m.w > 0 && px + 4 < m.x + m.w + 8 && px + 4 + w > m.x - 8)
+      if (px + 4 + w < size.width && !covered) g.fillText(label, px + 4, RULER / 2 + 0.5)
       g.fillStyle = line
       g.fillRect(px - 0.5, RULER - 6, 1, 6)
     }
 
     // Times in which nothing at all was under way.
-    if (marks) {
-      for (const gap of idleTimes) {
-        const a = Math.max(names, x(gap.from))
-        const b = Math.min(size.width, x(gap.to))
-        if (b - a < 4) continue
-        g.save()
-        g.globalAlpha = 0.5
-        hatch(g, a, RULER, b - a, Math.min(size.height, rows.length * ROW + 12), token('--grid'))
-        g.restore()
-        const label = `nothing for ${duration(gap.to - gap.from)}`
-        const w = g.measureText(label).width
-        // Not where it would cover the first figure of the ruler.
-        if (w + 34 < b - a) {
-          g.fillStyle = token('--surface')
-          g.fillRect((a + b - w) / 2 - 5, 3, w + 10, RULER - 8)
-          g.fillStyle = muted
-          g.fillText(label, (a + b - w) / 2, RULER / 2 + 0.5)
-        }
-      }
+    for (const m of idles) {
+      g.save()
+      g.globalAlpha = 0.5
+      hatch(g, m.from, RULER, m.to - m.from, Math.min(size.height, rows.length * ROW + 12), token('--grid'))
+      g.restore()
+      g.fillStyle = muted
+      if (m.w > 0) g.fillText(m.label, m.x, RULER / 2 + 0.5)
     }
 
     g.save()
@@ -245,7 +233,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
         g.fillStyle = token('--accent-soft')
         g.fillRect(0, y, size.width, ROW)
       }
-      g.globalAlpha = dim ? 0.38 : 1
+      g.globalAlpha = dim ? DIM_TEXT : 1
 
       // Names, with lines that tie children to their parents.
       const left = leftOf(depths[i]!)
@@ -300,6 +288,13 @@ export function Waterfall({ trace }: { trace: TraceState }) {
         g.fillStyle = token('--accent')
         g.fillText(label, tx + 5, y + ROW / 2 + 0.5)
         tx += w + 6
+      }
+      if (depths[i]! > deepest) {
+        g.font = `500 10px ${sans}`
+        g.fillStyle = faint
+        const label = String(depths[i]! + 1)
+        g.fillText(label, tx, y + ROW / 2 + 0.5)
+        tx += g.measureText(label).width + 6
       }
       if (c.trace[i]! > 0 && (c.parent[i]! < 0 || c.trace[c.parent[i]!] !== c.trace[i])) {
         chain(g, tx, y + ROW / 2, token('--accent'))
@@ -405,11 +400,11 @@ export function Waterfall({ trace }: { trace: TraceState }) {
           g.fillStyle = token('--critical')
           for (const [from, to] of path) {
             const pa = x(Math.max(from, z0))
-            const pb = x(Math.min(to, z1))
+            const pb = x(Math.min(pieceEnd(c, i, to, now), z1))
             if (pb > pa) g.fillRect(pa, by - 3, Math.max(1, pb - pa), 2)
           }
         }
-        g.globalAlpha = dim ? 0.38 : 1
+        g.globalAlpha = dim ? DIM_TEXT : 1
         g.font = `450 11px ${sans}`
         g.fillStyle = muted
         const label = running ? `${duration(end - start)}…` : duration(end - start)
@@ -423,15 +418,22 @@ export function Waterfall({ trace }: { trace: TraceState }) {
           }
           g.fillText(label, a - 7 - lw, y + ROW / 2 + 0.5)
         }
-        else {
-          // Neither side has room: on the bar, in the colour of the page.
-          if (w > lw + 10 && h >= 11) {
-            const lx = Math.min(b, size.width) - lw - 6
-            g.fillStyle = running ? token('--busy') : colour
-            if (!dim) g.fillRect(lx - 3, by + 1, lw + 6, h - 2) // a gap may be hollow there
+        else if (w > lw + 20) {
+          // Neither side has room: on the bar, in the colour of the page, or on a piece of the page.
+          const lx = Math.min(b, size.width) - lw - (h >= 11 ? 6 : 14)
+          if (dim || h < 11) {
+            g.globalAlpha = 1
             g.fillStyle = token('--bg')
-            g.fillText(label, lx, y + ROW / 2 + 0.5)
+            round(g, lx - 4, y + 5, lw + 8, ROW - 10, 4)
+            g.fill()
+            g.globalAlpha = dim ? DIM_TEXT : 1
+            g.fillStyle = muted
+          } else {
+            g.fillStyle = running ? token('--busy') : colour
+            g.fillRect(lx - 3, by + 1, lw + 6, h - 2) // a gap may be hollow there
+            g.fillStyle = token('--bg')
           }
+          g.fillText(label, lx, y + ROW / 2 + 0.5)
         }
         g.restore()
       } else {
@@ -448,6 +450,18 @@ export function Waterfall({ trace }: { trace: TraceState }) {
       g.globalAlpha = 1
     }
     g.restore()
+
+    /** Where nothing is under way, and where the ruler says it: there are no figures of its own there. */
+    function idleMarks() {
+      return idleTimes.flatMap((gap) => {
+        const from = Math.max(names, x(gap.from))
+        const to = Math.min(size.width, x(gap.to))
+        if (to - from < 4) return []
+        const label = `nothing for ${duration(gap.to - gap.from)}`
+        const w = g.measureText(label).width
+        return [{ from, to, label, x: (from + to - w) / 2, w: w + 34 < to - from ? w : 0 }]
+      })
+    }
 
     /** The bars of all members on one line, and how long they took together. */
     function pileBars(pile: Pile, y: number, dim: boolean) {
@@ -469,7 +483,7 @@ export function Waterfall({ trace }: { trace: TraceState }) {
         g.fillRect(a, by, b - a, 8)
         far = Math.max(far, b)
       }
-      g.globalAlpha = dim ? 0.38 : 1
+      g.globalAlpha = dim ? DIM_TEXT : 1
       g.font = `450 11px ${sans}`
       g.fillStyle = muted
       const label = `${duration(pile.seconds)} together`
@@ -740,7 +754,7 @@ function Printed({ trace, pile }: { trace: TraceState; pile: (i: number) => Pile
           return (
             <tr key={i}>
               <td>
-                <div style={{ paddingLeft: `${Math.min(c.depth[i]!, 24) * 10}px` }}>
+                <div style={{ paddingLeft: `min(${Math.min(c.depth[i]!, 24) * 10}px, 30%)` }}>
                   {p && `${p.members.length} × `}
                   {f & FLAG.segment ? <b><bdi>{c.texts[c.name[i]!]}</bdi></b> : <bdi>{c.texts[c.name[i]!]}</bdi>} <bdi class="muted">{c.texts[c.detail[i]!]}</bdi>
                 </div>
