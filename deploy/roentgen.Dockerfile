@@ -27,3 +27,6 @@ EXPOSE 2000/udp 2000/tcp 4317/tcp 4318/tcp
 # The other commands, too: docker exec CONTAINER /roentgen traces
 ENTRYPOINT ["/roentgen"]
 CMD ["serve"]
+# A server that speaks TLS, or listens elsewhere, needs ROENTGEN_ENDPOINT, and ROENTGEN_CA_BUNDLE for a
+# certificate that no known authority signed.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/roentgen", "health"]

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // noArgs refuses arguments. To a command that holds others they are a command that
@@ -26,6 +27,27 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 		text += "; did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return usageError(&hintError{errors.New(text), cmd})
+}
+
+// suggestFlag adds to err, when a flag that there is not is to blame, which one was
+// perhaps meant.
+func suggestFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || len(unknown.GetSpecifiedName()) < 2 {
+		return err // a letter alone is near to every other letter
+	}
+	// Cobra finds what is near among commands.
+	flags := &cobra.Command{SuggestionsMinimumDistance: 2}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			flags.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+		}
+	})
+	near := flags.SuggestionsFor(unknown.GetSpecifiedName())
+	if len(near) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; did you mean --%s?", err, strings.Join(near, " or --"))
 }
 
 // argsUpTo refuses more than most arguments.

@@ -73,7 +73,7 @@ from it. Everything is in this one program.`,
 		if args := cmd.Flags().Args(); len(args) > 0 && cmd.HasAvailableSubCommands() {
 			return unknownCommand(cmd, args[0])
 		}
-		return usageError(&hintError{err, cmd})
+		return usageError(&hintError{suggestFlag(cmd, err), cmd})
 	})
 	root.AddCommand(
 		newAgentCommand(env),
@@ -82,6 +82,7 @@ from it. Everything is in this one program.`,
 		newExplainCommand(env),
 		newGraphCommand(env),
 		newGroupCommand(env),
+		newHealthCommand(env),
 		newKeyCommand(env),
 		newLintCommand(env),
 		newPutCommand(env),
@@ -113,19 +114,32 @@ func (e *hintError) Unwrap() error { return e.err }
 // Main runs the command line args (without the program's name) and returns the
 // exit status: 0 success, 1 failure, 2 wrong usage.
 func Main(ctx context.Context, env *Env, args []string) int {
+	out := &output{Writer: env.Stdout}
+	told := *env
+	told.Stdout = out
+	env = &told
 	root := newRoot(env)
 	if len(args) > 0 && args[0] == "agent" {
 		args = daemonArgs(args)
 	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
+	status := 0
+	if err != nil {
+		status = 1
+		var exit *exitError
+		if errors.As(err, &exit) {
+			status = exit.status
+		}
 	}
-	status := 1
-	var exit *exitError
-	if errors.As(err, &exit) {
-		status = exit.status
+	// A command that ends well, or has said already why not, may not have been heard.
+	if err == nil || err.Error() == "" {
+		if lost := out.failure(); lost != nil {
+			err, status = lost, max(status, 1)
+		}
+	}
+	if err == nil {
+		return status
 	}
 	if text := err.Error(); text != "" {
 		io.WriteString(env.Stderr, "roentgen: "+strings.TrimSpace(text)+"\n")

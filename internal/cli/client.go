@@ -41,9 +41,17 @@ type connection struct {
 // endpointFlag adds the flags for reaching a server: --endpoint, --profile and
 // --ca-bundle. Their defaults come from the environment.
 func endpointFlag(fs *pflag.FlagSet, env *Env) *connection {
-	c := &connection{getenv: env.Getenv}
-	fs.StringVar(&c.endpoint, "endpoint", firstOf(env.Getenv("ROENTGEN_ENDPOINT"), defaultEndpoint), "`address` of the server (environment: ROENTGEN_ENDPOINT)")
+	c := openEndpointFlag(fs, env)
+	c.getenv = env.Getenv
 	fs.StringVar(&c.profile, "profile", env.Getenv("ROENTGEN_PROFILE"), "`name` of the profile in ~/.aws/credentials that holds the key, for a server that asks for one")
+	return c
+}
+
+// openEndpointFlag adds those of the flags for reaching a server that what needs no
+// key has a use for.
+func openEndpointFlag(fs *pflag.FlagSet, env *Env) *connection {
+	c := &connection{}
+	fs.StringVar(&c.endpoint, "endpoint", firstOf(env.Getenv("ROENTGEN_ENDPOINT"), defaultEndpoint), "`address` of the server (environment: ROENTGEN_ENDPOINT)")
 	fs.StringVar(&c.caBundle, "ca-bundle", firstOf(env.Getenv("ROENTGEN_CA_BUNDLE"), env.Getenv("AWS_CA_BUNDLE")), "`file` with the certificates of authorities to trust, for https (environment: ROENTGEN_CA_BUNDLE, AWS_CA_BUNDLE)")
 	return c
 }

@@ -128,18 +128,34 @@ func newKeyCreateCommand(env *Env) *cobra.Command {
 		if err := keys.Update(*file, true, func(list []keys.Key) ([]keys.Key, error) { return append(list, k), nil }); err != nil {
 			return err
 		}
-		if asJSON {
-			return writeLine(env, shownKey{k, k.Bearer(), "valid"})
+		err := showKey(env, &k, asJSON)
+		if err == nil {
+			return nil
 		}
-		var b bytes.Buffer
-		fmt.Fprintf(&b, "made a key for %s%s\n\n", rolesText(k.Roles), expiryText(&k))
-		fmt.Fprintf(&b, "  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n\n", k.ID, k.Secret)
-		fmt.Fprintf(&b, "As a bearer token, for curl and Prometheus:\n\n  Authorization: Bearer %s\n\n", k.Bearer())
-		fmt.Fprintln(&b, "The secret is not shown again.")
-		_, err := b.WriteTo(env.Stdout)
-		return err
+		// Nobody has its secret, and nobody will.
+		gone := keys.Update(*file, false, func(list []keys.Key) ([]keys.Key, error) {
+			return slices.DeleteFunc(list, func(other keys.Key) bool { return other.ID == k.ID }), nil
+		})
+		if gone != nil {
+			return fmt.Errorf("the key could not be shown: %w; nor could it be taken out of %s again (%w): revoke it with roentgen key revoke %s", err, *file, gone, k.ID)
+		}
+		return fmt.Errorf("the key could not be shown, so it was taken out of %s again: %w", *file, err)
 	}
 	return cmd
+}
+
+// showKey prints a new key with its secret.
+func showKey(env *Env, k *keys.Key, asJSON bool) error {
+	if asJSON {
+		return writeLine(env, shownKey{*k, k.Bearer(), "valid"})
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "made a key for %s%s\n\n", rolesText(k.Roles), expiryText(k))
+	fmt.Fprintf(&b, "  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n\n", k.ID, k.Secret)
+	fmt.Fprintf(&b, "As a bearer token, for curl and Prometheus:\n\n  Authorization: Bearer %s\n\n", k.Bearer())
+	fmt.Fprintln(&b, "The secret is not shown again.")
+	_, err := b.WriteTo(env.Stdout)
+	return err
 }
 
 func newKeyListCommand(env *Env) *cobra.Command {

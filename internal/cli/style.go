@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"unicode"
@@ -25,7 +24,7 @@ type terminal struct {
 func newTerminal(w io.Writer, env *Env, colour string, columns int) terminal {
 	t := terminal{width: columns}
 	isTerm := false
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f := fileOf(w); f != nil && term.IsTerminal(int(f.Fd())) {
 		isTerm = true
 		if t.width == 0 {
 			t.width, _, _ = term.GetSize(int(f.Fd()))

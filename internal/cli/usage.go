@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,7 +11,7 @@ import (
 // helpWidth returns the columns that help may fill; 0, where nobody looks at it in a
 // terminal, sets no bound, so that a search for a flag finds all of its line.
 func helpWidth(env *Env) int {
-	if f, ok := env.Stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f := fileOf(env.Stdout); f != nil && term.IsTerminal(int(f.Fd())) {
 		return newTerminal(env.Stdout, env, "never", 0).width
 	}
 	return 0

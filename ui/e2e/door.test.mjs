@@ -103,19 +103,19 @@ test('whoever may only read is not offered what he cannot do, and signs out', as
 
 test('a refusal by the server is shown in place', async () => {
   const page = await openAs(admin, '/groups?edit=%2B')
-  await page.getByLabel('Name: letters').fill('late')
+  await page.getByLabel('Name').fill('late')
   // Another tab of this browser signs in with a key that may less.
   await page.evaluate((body) => fetch('api/session', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body }), JSON.stringify({ AccessKeyId: reader.id, SecretAccessKey: reader.secret, Path: '/' }))
   await page.getByRole('button', { name: 'Make group' }).click()
   await page.getByText(/is not authorized to perform: xray:CreateGroup/).waitFor()
-  assert.equal(await page.getByLabel('Name: letters').inputValue(), 'late')
+  assert.equal(await page.getByLabel('Name').inputValue(), 'late')
   assert.deepEqual(others(page, 403), [])
   await page.context().close()
 })
 
 test('a session that ends in the middle of work is begun again in place', async () => {
   const page = await openAs(admin, '/groups?edit=%2B')
-  await page.getByLabel('Name: letters').fill('in-the-middle')
+  await page.getByLabel('Name').fill('in-the-middle')
   await page.getByRole('combobox', { name: 'Filter expression' }).fill('responsetime > 7')
   await page.waitForTimeout(1000) // the bar asks what it means
   const [cookie] = await page.context().cookies()
@@ -236,11 +236,11 @@ test('keys are made, shown once, used and revoked', async () => {
   const table = page.getByRole('region', { name: 'Access keys' })
   await table.getByText('you').waitFor()
   await page.getByRole('button', { name: 'New key' }).click()
-  await page.getByLabel(/^Name: whose/).fill('build server')
+  await page.getByLabel('Name').fill('build server')
   await page.getByRole('checkbox', { name: /^read/ }).uncheck()
   assert.ok(await page.getByRole('button', { name: 'Make key' }).isDisabled())
   await page.getByRole('checkbox', { name: /^write/ }).check()
-  await page.getByLabel('It ends').selectOption('90d')
+  await page.getByLabel('Ends').selectOption('90d')
   await page.getByLabel('Documents a second').fill('2000')
   await page.getByLabel('Megabytes a second').fill('4')
   assert.deepEqual(await audit(page), [])
@@ -268,8 +268,12 @@ test('keys are made, shown once, used and revoked', async () => {
   await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
   await row.waitFor({ state: 'detached' })
   assert.equal((await send()).status, 403)
-  await page.getByRole('button', { name: /that no longer work/ }).click()
-  await row.getByText(/^revoked/).waitFor()
+  const all = page.getByRole('button', { name: /^All: \d+/ })
+  assert.equal(await all.getAttribute('aria-pressed'), 'false')
+  await all.click()
+  assert.equal(await all.getAttribute('aria-pressed'), 'true')
+  assert.equal(await page.getByRole('button', { name: /^Valid: \d+/ }).getAttribute('aria-pressed'), 'false')
+  await row.getByText('revoked').waitFor()
   await page.waitForURL(/old=1/)
   // The last admin's key stays.
   await table.getByRole('button', { name: 'Revoke boss' }).click()
@@ -472,6 +476,7 @@ test('the server says how it is, what it keeps, and what is set', async () => {
   await fetch(`${server.url}/TraceSegments`, { method: 'POST', headers: { Authorization: `Bearer ${writer.bearer}` }, body: JSON.stringify({ TraceSegmentDocuments: ['{"name":"no id"}'] }) })
   const page = await openAs(admin, '/settings')
   await page.getByText('It is well.').waitFor()
+  await page.getByRole('status').getByText(/refused, which is up to/).waitFor()
   await page.getByRole('cell', { name: 'Set aside for when the disk is full' }).waitFor()
   await page.getByText(/^Traces go 30.d after they arrived$/).waitFor()
   await page.getByText('documents are refused below').waitFor()
@@ -481,7 +486,7 @@ test('the server says how it is, what it keeps, and what is set', async () => {
   const settings = page.getByRole('region', { name: 'Settings in force' })
   await settings.getByRole('row').filter({ hasText: 'keys' }).getByText('--keys').waitFor()
   assert.equal(await settings.getByText('retention', { exact: true }).count(), 0)
-  await page.getByRole('button', { name: /^All \d+/ }).click()
+  await page.getByRole('button', { name: /^All: \d+/ }).click()
   await settings.getByText('retention', { exact: true }).waitFor()
   await page.getByRole('heading', { name: 'Version' }).waitFor()
   for (const colorScheme of ['dark', 'light']) {
@@ -511,6 +516,28 @@ test('without keys the page asks nobody, and says what that means', async () => 
   }
 })
 
+test('a rule says what it asks for and nobody knows of the request', async () => {
+  const rule = { RuleName: 'no-health-checks', Priority: 1, FixedRate: 0, ReservoirSize: 0, ServiceName: '*', ServiceType: '*', Host: '*', HTTPMethod: '*', URLPath: '/health*', ResourceARN: '*', Version: 1 }
+  const made = await fetch(`${server.url}/CreateSamplingRule`, { method: 'POST', headers: { Authorization: `Bearer ${admin.bearer}` }, body: JSON.stringify({ SamplingRule: rule }) })
+  assert.equal(made.status, 200)
+  const page = await openAs(reader, '/sampling')
+  const ask = page.getByRole('region', { name: 'Which rule decides' })
+  await ask.getByText('A field that is left empty is not known').waitFor()
+  await ask.getByLabel('Service').fill('checkout')
+  await ask.getByRole('button', { name: 'Tell' }).click()
+  await ask.getByText('no-health-checks decides.').waitFor()
+  await ask.getByText('It is meant for requests with path /health*, which was not held against this one').waitFor()
+  // The explanation is about what was asked, not about what stands in the fields by now.
+  await ask.getByLabel('Path').fill('/orders')
+  assert.equal(await ask.getByText('It is meant for requests').count(), 1)
+  await ask.getByRole('button', { name: 'Tell' }).click()
+  await ask.getByText('Default decides.').waitFor()
+  assert.equal(await ask.getByText('It is meant for requests').count(), 0)
+  await ask.getByText('no-health-checks does not match: URLPath is "/orders", not /health*').waitFor()
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
 test('at 380 pixels everything is reached without scrolling sideways', async () => {
   const page = await openAs(admin, '/traces', { viewport: { width: 380, height: 740 } })
   const sideways = () => page.evaluate(() => [document.documentElement.scrollWidth, document.querySelector('.top nav').scrollWidth - document.querySelector('.top nav').clientWidth, document.querySelector('.top').scrollWidth])
@@ -519,11 +546,32 @@ test('at 380 pixels everything is reached without scrolling sideways', async () 
   await page.getByRole('menuitem', { name: /^Server/ }).click()
   await page.getByText('It is well.').waitFor()
   assert.deepEqual(await sideways(), [380, 0, 380])
-  for (const path of ['/keys', '/views', '/groups', '/sampling', '/dead-letters']) {
+  const post = (path, body) => fetch(server.url + path, { method: 'POST', headers: { Authorization: `Bearer ${admin.bearer}` }, body: JSON.stringify(body) })
+  await post('/CreateGroup', { GroupName: 'narrow', FilterExpression: 'responsetime > 1' })
+  await post('/TraceSegments', { TraceSegmentDocuments: ['{"name":"no id"}'] })
+  await post('/api/views', { Name: 'Narrow', Page: 'traces', Query: 'q=fault' })
+  for (const [path, row] of [['/keys?old=1', 'boss'], ['/settings?settings=all', 'retention'], ['/sampling', 'Default'], ['/views', 'Narrow'], ['/groups', 'narrow'], ['/dead-letters', 'id is missing']]) {
     await page.goto(server.url + path)
-    await page.locator('h1').waitFor()
+    await page.getByText(row, { exact: true }).first().waitFor()
     assert.deepEqual(await sideways(), [380, 0, 380], path)
+    // Nor is anything in tables out of sight, or without its name.
+    const tables = await page.locator('.compare-table').evaluateAll((list) => list.map((e) => [e.getAttribute('aria-label'), e.scrollWidth - e.clientWidth]))
+    assert.deepEqual(tables.filter(([, beyond]) => beyond > 0), [], path)
+    const cells = await page.locator('.paragraphs td').evaluateAll((list) => list.filter((e) => e.innerText.trim() !== '' && !e.matches('.title') && !e.querySelector('button') && getComputedStyle(e, '::before').content === 'none').length)
+    if (path !== '/settings?settings=all') assert.equal(cells, 0, path) // what a setting means needs no name
+    // Buttons stand behind what they are for.
+    const order = await page.locator('.managed').evaluateAll((list) => list.map((e) => e.querySelector('.managed-actions').getBoundingClientRect().top >= Math.max(...[...e.children].filter((c) => !c.matches('.managed-actions')).map((c) => c.getBoundingClientRect().bottom))))
+    assert.ok(order.every(Boolean), path)
   }
+  // Where there is just room for a table, all of it is there.
+  await page.setViewportSize({ width: 900, height: 740 })
+  await page.goto(`${server.url}/keys?old=1`)
+  const table = page.getByRole('region', { name: 'Access keys' })
+  await table.getByText('boss').waitFor()
+  assert.ok((await table.evaluate((e) => e.scrollWidth - e.clientWidth)) <= 0, 'keys are cut off at 900 pixels')
+  await page.setViewportSize({ width: 380, height: 740 })
+  await page.goto(`${server.url}/dead-letters`)
+  await page.locator('h1').waitFor()
   // By keyboard alone, too.
   await page.getByRole('button', { name: /^Pages/ }).focus()
   await page.keyboard.press('Enter')

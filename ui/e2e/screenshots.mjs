@@ -9,8 +9,8 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { closeBrowser, findTrace, makeKeys, newID, openPage, segmentID, startServer } from './harness.mjs'
 
-const SIZES = { wide: [1440, 900], narrow: [380, 740], large: [2560, 1440], '4k': [3840, 2160] }
-/** Without 4k, which is for when somebody asks. */
+const SIZES = { wide: [1440, 900], middle: [900, 800], narrow: [380, 740], large: [2560, 1440], '4k': [3840, 2160] }
+/** The others are for when somebody asks. */
 const USUAL = ['wide', 'narrow', 'large']
 /** Pictures beyond this height show nothing new. */
 const HIGHEST = 6000
@@ -65,7 +65,7 @@ async function fillOdd(server) {
 const demo = await startServer('demo', '--history', '30m', '--rate', '12')
 const empty = await startServer()
 const strange = await startServer()
-const keys = makeKeys(['laptop of Ann', 'admin'], ['dashboards', 'read'], ['shop', 'write', '--expires', '90d', '--documents-per-second', '2000'], ['somebody who left', 'read'])
+const keys = makeKeys(['laptop of Ann', 'admin'], ['dashboards', 'read'], ['shop', 'write', '--expires', '90d', '--documents-per-second', '2000'], ['somebody who left', 'read'], ['a day of work', 'read', '--expires', '1s'])
 keys.revoke(keys.keys[3].id)
 const locked = await startServer('serve', '--keys', keys.file, '--retention', '14d', '--disk-budget', '20GB')
 const failures = []
@@ -126,7 +126,18 @@ try {
   const late = (path) => async (page) => {
     await page.context().route(/\/(api\/(traces|counts|counting)|ServiceGraph)/, () => {})
     await page.goto(page.url().replace(/\/[^/]*$/, path))
+    await page.locator('.late').waitFor()
   }
+  /** Tries rules on what is stored, and waits for the answer. */
+  const simulate = async (page, button) => {
+    const answer = page.waitForResponse(/api\/sampling\/simulate/)
+    await button.click()
+    const status = (await answer).status()
+    if (status !== 200) throw new Error(`the simulation was answered with ${status}`)
+  }
+  /** These ask for so much that the server answers few of them at a time: their sizes are taken one after the other. */
+  const HEAVY = ['sampling-tried', 'sampling-edit', 'analytics-before', 'analytics-times']
+  const compared = (page) => page.locator('.skeleton, .progress').first().waitFor({ state: 'detached' })
 
   /** Name, server, path, and what to do before the picture is taken. */
   const views = [
@@ -218,19 +229,19 @@ try {
     ['compare-empty', demo, '/compare'],
     ['compare-none', demo, `/compare?a=${order}&b=1-58406520-a006649127e371903a2de979`],
     ['analytics', demo, '/analytics?a=fault&b=ok'],
-    ['analytics-before', demo, '/analytics?range=5m&with=before'],
+    ['analytics-before', demo, '/analytics?range=5m&with=before', compared],
     ['analytics-times', demo, '/analytics?range=5m&with=before', click(/^The window before|The other window/)],
     ['analytics-table', demo, '/analytics?a=fault&b=ok', click('Durations as a table')],
     ['analytics-empty', demo, '/analytics'],
     ['analytics-none', empty, '/analytics?a=fault&b=ok'],
     ['sampling', demo, '/sampling'],
     ['sampling-tried', demo, '/sampling', async (page) => {
-      await page.getByRole('button', { name: 'Try on the last day' }).click()
+      await simulate(page, page.getByRole('button', { name: 'Try on the last day' }))
       await page.getByPlaceholder('checkout').fill('checkout')
       await page.getByPlaceholder('GET').fill('GET')
       await page.getByRole('button', { name: 'Tell' }).click()
     }],
-    ['sampling-edit', demo, '/sampling?edit=checkouts', (page) => page.locator('.dialog').getByRole('button', { name: 'Try on the last day' }).click()],
+    ['sampling-edit', demo, '/sampling?edit=checkouts', (page) => simulate(page, page.locator('.dialog').getByRole('button', { name: 'Try on the last day' }))],
     ['sampling-delete', demo, '/sampling', click('Delete')],
     ['groups', demo, '/groups'],
     ['groups-edit', demo, '/groups?edit=acme'],
@@ -256,9 +267,10 @@ try {
       await page.keyboard.press('t')
     })],
     ['access-keys', locked, '/keys?old=1', enter(0)],
+    ['access-keys-valid', locked, '/keys', enter(0)],
     ['access-keys-new', locked, '/keys?edit=%2B', enter(0)],
     ['access-keys-made', locked, '/keys?edit=%2B', enter(0, async (page) => {
-      await page.getByLabel('Name: whose it is').fill('a picture')
+      await page.getByLabel('Name').fill('a picture')
       await page.getByRole('button', { name: 'Make key' }).click()
     })],
     ['views-reader', locked, '/views', enter(1)],
@@ -316,7 +328,8 @@ try {
   }
   for (const [name, server, path, act] of views) {
     if (only.length > 0 && !only.includes(name)) continue
-    await Promise.all(sizes.map((size) => take(name, server, path, act, size)))
+    if (HEAVY.includes(name)) for (const size of sizes) await take(name, server, path, act, size)
+    else await Promise.all(sizes.map((size) => take(name, server, path, act, size)))
     console.log(name)
   }
 } finally {

@@ -251,7 +251,7 @@ test('sampling rules are tried, made, explained and deleted', async () => {
 
 test('the server page tells how it goes', async () => {
   const page = await openPage(server.url, '/settings')
-  await page.getByText('It is well.').waitFor()
+  await page.getByRole('status').getByText(/is well/).waitFor()
   await page.getByRole('region', { name: 'What was received' }).getByRole('row').filter({ hasText: 'udp' }).filter({ hasText: 'accepted' }).waitFor()
   assert.deepEqual(await audit(page), [])
   assert.deepEqual(page.complaints, [])
@@ -262,7 +262,7 @@ test('axe finds nothing, dark and light', async () => {
   for (const colorScheme of ['dark', 'light']) {
     for (const path of ['/map', '/map?view=table', '/traces', '/traces?q=fault&live=1', '/start', '/groups']) {
       const page = await openPage(server.url, path, { colorScheme })
-      await page.locator('.node, .table-row, .map-table td, .way, .letter').first().waitFor()
+      await page.locator('.node, .table-row, .map-table td, .way, .managed').first().waitFor()
       if (path === '/map') {
         await page.locator('.node', { hasText: 'checkout' }).first().click()
         await page.locator('.u-wrap').first().waitFor()

@@ -4,7 +4,7 @@ import { ink, luminance, PALETTE } from './colour'
 
 function theme(name: string): Map<string, string> {
   const from = css.indexOf(`:root[data-theme='${name}']`)
-  return new Map([...css.slice(from, css.indexOf('}', from)).matchAll(/--([a-z0-9-]+): (#[0-9a-f]{6});/g)].map((m) => [m[1]!, m[2]!]))
+  return new Map([...css.slice(from, css.indexOf('}', from)).matchAll(/--([a-z0-9-]+): (#[0-9a-f]{6,8});/g)].map((m) => [m[1]!, m[2]!]))
 }
 
 function linear(hex: string): number[] {
@@ -33,6 +33,13 @@ function oklab([r, g, b]: number[]): number[] {
 
 const contrast = (a: string, b: string) => (Math.max(luminance(a), luminance(b)) + 0.05) / (Math.min(luminance(a), luminance(b)) + 0.05)
 
+/** What a colour that lets some of the ground through looks like on it. */
+function laid(colour: string, ground: string): string {
+  const share = parseInt(colour.slice(7, 9) || 'ff', 16) / 255
+  const part = (hex: string, k: number) => parseInt(hex.slice(k, k + 2), 16)
+  return '#' + [1, 3, 5].map((k) => Math.round(part(colour, k) * share + part(ground, k) * (1 - share)).toString(16).padStart(2, '0')).join('')
+}
+
 for (const name of ['dark', 'light']) {
   const tokens = theme(name)
   const colours = PALETTE.map((k) => tokens.get(`s${k}`)!)
@@ -46,6 +53,16 @@ for (const name of ['dark', 'light']) {
   test(`colours can be seen on the page, ${name}`, () => {
     for (const key of [...PALETTE.map((k) => `s${k}`), 'ok', 'error', 'fault', 'throttle', 'busy']) expect([key, contrast(tokens.get(key)!, tokens.get('surface')!) >= 3]).toEqual([key, true])
     for (const key of ['muted', 'faint', 'accent-text', 'error-text', 'fault-text', 'throttle-text', 'ok-text', 'busy-text']) expect([key, contrast(tokens.get(key)!, tokens.get('surface')!) >= 4.5]).toEqual([key, true])
+  })
+  // WCAG 2.2, 1.4.11: what shows where a control is, and which is chosen, is told from what is beside it.
+  test(`controls and what is chosen stand out, ${name}`, () => {
+    const least = (line: string, grounds: string[]) => Math.min(...grounds.map((g) => contrast(tokens.get(line)!, g)))
+    const grounds = ['bg', 'surface', 'raised', 'hover'].map((g) => tokens.get(g)!)
+    const chosen = ['bg', 'surface', 'raised'].map((g) => laid(tokens.get('select')!, tokens.get(g)!))
+    expect(least('outline', grounds)).toBeGreaterThanOrEqual(3)
+    expect(least('accent', [...grounds, ...chosen])).toBeGreaterThanOrEqual(3) // the edge of what is chosen, the ring of what has the focus
+    expect(least('faint', grounds)).toBeGreaterThanOrEqual(4.5)
+    for (const key of ['text', 'muted', 'accent-text', 'error-text', 'fault-text', 'throttle-text', 'ok-text', 'busy-text']) expect([key, least(key, [...grounds, ...chosen]) >= 4.5]).toEqual([key, true])
   })
   test(`text on colours can be read, ${name}`, () => {
     for (const c of colours) expect(contrast(c, ink(c))).toBeGreaterThan(4.5)

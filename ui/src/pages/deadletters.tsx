@@ -8,6 +8,7 @@ import { exact, timeParts } from '../lib/format'
 import { destinations } from '../lib/forward'
 import { change, param } from '../lib/place'
 import { can } from '../lib/session'
+import { Either } from '../ui/either'
 import { Copy } from '../ui/icons'
 import { copy, Problem, utc } from '../ui/parts'
 import { NotAllowed } from '../ui/signin'
@@ -58,14 +59,7 @@ export function DeadLettersPage() {
             <p class="muted">{kind.words}</p>
           </div>
           {allowed && (passes.value || passedOn) && (
-            <div class="segmented" role="group" aria-label="Who refused them">
-              <button aria-pressed={!passedOn} onClick={() => change({ of: null })}>
-                Refused here
-              </button>
-              <button aria-pressed={passedOn} onClick={() => change({ of: 'forward' })}>
-                Not passed on
-              </button>
-            </div>
+            <Either label="Who refused them" first="Refused here" second="Not passed on" value={passedOn} choose={(forward) => change({ of: forward ? 'forward' : null })} />
           )}
           {allowed && (
             <button class="button" onClick={() => again.value++}>

@@ -6,6 +6,7 @@ import { post, type Group } from '../lib/api'
 import { contextParams, href, param, change, place } from '../lib/place'
 import { can, whyNot } from '../lib/session'
 import { Confirm } from '../ui/confirm'
+import { Field, FieldName } from '../ui/field'
 import { FilterBar } from '../ui/filterbar'
 import { Dialog, Problem, say } from '../ui/parts'
 import { NotAllowed } from '../ui/signin'
@@ -44,11 +45,14 @@ export function GroupsPage() {
         {error.value && <Problem error={error.value} retry={load} />}
         <ul class="letters">
           {(groups.value ?? []).map((g) => (
-            <li key={g.GroupARN} class="letter card">
-              <div class="row">
-                <b class="grow">
-                  <bdi>{g.GroupName}</bdi>
-                </b>
+            <li key={g.GroupARN} class="managed card">
+              <b>
+                <bdi>{g.GroupName}</bdi>
+              </b>
+              <code class="muted">
+                <bdi>{g.FilterExpression ?? 'every trace'}</bdi>
+              </code>
+              <div class="row managed-actions">
                 <a class="button" href={href('map', { ...contextParams(place.value.params), group: g.GroupName === 'Default' ? null : g.GroupName })}>
                   Map
                 </a>
@@ -66,9 +70,6 @@ export function GroupsPage() {
                   </>
                 )}
               </div>
-              <code class="muted">
-                <bdi>{g.FilterExpression ?? 'every trace'}</bdi>
-              </code>
             </li>
           ))}
         </ul>
@@ -116,12 +117,13 @@ function Editor({ group, close, done }: { group?: Group; close: () => void; done
         }}
       >
         {error.value && <Problem error={error.value} />}
-        <label class="column">
-          <span class="muted">Name: letters, digits and dashes</span>
+        <Field name="Name" hint="letters, digits and dashes">
           <input class="input" value={name.value} disabled={!!group} maxLength={32} onInput={(e) => (name.value = e.currentTarget.value)} />
-        </label>
-        <div class="column">
-          <span class="muted">Filter expression</span>
+        </Field>
+        <div class="field">
+          <span>
+            <FieldName name="Filter expression" />
+          </span>
           <FilterBar id="group-filter" value={expression.value} onChange={(t) => (expression.value = t)} />
         </div>
         <div class="row" style={{ justifyContent: 'flex-end' }}>

@@ -7,7 +7,9 @@ import { ago, bytes, exact, timeParts } from '../lib/format'
 import { change, param } from '../lib/place'
 import { can, session } from '../lib/session'
 import { Confirm } from '../ui/confirm'
-import { Check, Copy, Warning } from '../ui/icons'
+import { Either } from '../ui/either'
+import { Field, Fields } from '../ui/field'
+import { Check, Copy, Fault, Warning } from '../ui/icons'
 import { copy, Dialog, Problem, say, utc } from '../ui/parts'
 import { NotAllowed } from '../ui/signin'
 
@@ -48,7 +50,7 @@ const ROLES: [role: string, text: string][] = [
   ['admin', 'everything, these included'],
 ]
 
-const day = (t: number) => timeParts(t, utc.value).date
+const day = (t: number) => <span class="date">{timeParts(t, utc.value).date}</span>
 
 export function KeysPage() {
   const keys = useSignal<Keys | null>(null)
@@ -71,8 +73,8 @@ export function KeysPage() {
     if (allowed) void load()
   }, [allowed])
   const all = keys.value?.Keys ?? []
-  const past = all.filter((k) => k.State !== 'valid').length
-  const shown = old ? all : all.filter((k) => k.State === 'valid')
+  const valid = all.filter((k) => k.State === 'valid')
+  const shown = old ? all : valid
   const mine = session.value?.Key?.ID
   return (
     <div class="page" data-scroll>
@@ -101,64 +103,72 @@ export function KeysPage() {
                 </div>
               </div>
             )}
-            <div class="card compare-table one-line" role="region" aria-label="Access keys" tabIndex={0}>
-              <table>
-                <thead>
-                  <tr>
-                    <th>Name</th>
-                    <th>Key id</th>
-                    <th>Roles</th>
-                    <th>Last used</th>
-                    <th>Made</th>
-                    <th>Ends</th>
-                    <th>May send a second</th>
-                    <th>
-                      <span class="hidden-visually">What to do</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody class="num">
-                  {shown.map((k) => (
-                    <tr key={k.ID} class={k.State === 'valid' ? '' : 'past'}>
-                      <td>
-                        <b>
-                          <bdi>{k.Name ?? '–'}</bdi>
-                        </b>
-                        {k.ID === mine && <span class="badge">you</span>}
-                      </td>
-                      <td class="mono">{k.ID}</td>
-                      <td>{k.Roles.join(', ')}</td>
-                      <td>
-                        {k.LastUsed === null ? <span class="muted">not since {keys.value!.UsedSince ? day(keys.value!.UsedSince) : 'the start'}</span> : ago(Date.now() / 1000 - k.LastUsed)}
-                        {k.Sessions > 0 && <span class="muted"> · {k.Sessions} signed in</span>}
-                      </td>
-                      <td>{k.Created === null ? '–' : day(k.Created)}</td>
-                      <td>
-                        {k.State === 'revoked' ? <span class="badge">revoked {day(k.Revoked!)}</span> : k.State === 'expired' ? <span class="badge error">expired {day(k.Expires!)}</span> : k.Expires === null ? 'never' : day(k.Expires)}
-                      </td>
-                      <td>{limits(k, keys.value!)}</td>
-                      <td class="right">
-                        {k.State !== 'revoked' && (
-                          <button class="button plain" disabled={!keys.value!.Changeable} onClick={() => (revoke.value = k)} aria-label={`Revoke ${k.Name ?? k.ID}`}>
-                            Revoke
-                          </button>
-                        )}
-                      </td>
+            {valid.length < all.length && (
+              <div class="row">
+                <Either label="Which keys" first={`Valid: ${exact(valid.length)}`} second={`All: ${exact(all.length)}`} value={old} choose={(all) => change({ old: all || null })} />
+              </div>
+            )}
+            {shown.length === 0 && (
+              <div class="empty card">
+                <h2>{all.length === 0 ? 'No keys' : 'No valid keys'}</h2>
+                <p>{all.length === 0 ? 'The file has none.' : 'All that there were have expired or were revoked.'} Nobody can sign in or send traces until there is one.</p>
+              </div>
+            )}
+            {shown.length > 0 && (
+              <div class="card compare-table" role="region" aria-label="Access keys" tabIndex={0}>
+                <table class="paragraphs keys-table">
+                  <thead>
+                    <tr>
+                      <th>Name</th>
+                      <th>Key id</th>
+                      <th>State</th>
+                      <th>Roles</th>
+                      <th>Last used</th>
+                      <th>Made</th>
+                      <th>May send a second</th>
+                      <th>
+                        <span class="hidden-visually">What to do</span>
+                      </th>
                     </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
-            <div class="row muted" style={{ flexWrap: 'wrap' }}>
-              <span class="grow">
-                Kept in <code>{keys.value.File}</code>, which roentgen key changes, too.
-              </span>
-              {past > 0 && (
-                <button class="button" aria-pressed={old} onClick={() => change({ old: !old })}>
-                  {old ? 'Valid ones only' : `Show ${past} that no longer work`}
-                </button>
-              )}
-            </div>
+                  </thead>
+                  <tbody class="num">
+                    {shown.map((k) => (
+                      <tr key={k.ID} class={k.State === 'valid' ? '' : 'past'}>
+                        <td class="title">
+                          <b>
+                            <bdi>{k.Name ?? '–'}</bdi>
+                          </b>
+                          {k.ID === mine && <span class="badge">you</span>}
+                        </td>
+                        <td class="mono" data-label="Key id">
+                          {k.ID}
+                        </td>
+                        <td data-label="State">
+                          <State k={k} />
+                        </td>
+                        <td data-label="Roles">{k.Roles.join(', ')}</td>
+                        <td data-label="Last used">
+                          {k.LastUsed === null ? <span class="muted">not since {keys.value!.UsedSince ? day(keys.value!.UsedSince) : 'the start'}</span> : ago(Date.now() / 1000 - k.LastUsed)}
+                          {k.Sessions > 0 && <span class="muted"> · {k.Sessions} signed in</span>}
+                        </td>
+                        <td data-label="Made">{k.Created === null ? '–' : day(k.Created)}</td>
+                        <td data-label="A second">{limits(k, keys.value!)}</td>
+                        <td class="right">
+                          {k.State !== 'revoked' && (
+                            <button class="button plain" disabled={!keys.value!.Changeable} onClick={() => (revoke.value = k)} aria-label={`Revoke ${k.Name ?? k.ID}`}>
+                              Revoke
+                            </button>
+                          )}
+                        </td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )}
+            <p class="muted">
+              Kept in <code>{keys.value.File}</code>, which <code>roentgen key</code> changes, too.
+            </p>
           </>
         )}
       </div>
@@ -201,6 +211,30 @@ export function KeysPage() {
   )
 }
 
+/** A key that ends within so many seconds is said to. */
+const SOON = 7 * 86_400
+
+const STATES = { valid: ['ok', Check], expired: ['error', Warning], revoked: ['fault', Fault] } as const
+
+/** Does it work, and until when, or since when not. */
+function State({ k }: { k: Key }) {
+  const [colour, Sign] = STATES[k.State]
+  const at = k.State === 'revoked' ? k.Revoked : k.Expires
+  return (
+    <>
+      <span class={`badge ${colour}`}>
+        <Sign /> {k.State}
+      </span>
+      {at !== null && (
+        <span class={k.State === 'valid' && at - Date.now() / 1000 < SOON ? 'text-error' : ''}>
+          {k.State === 'valid' && 'until '}
+          {day(at)}
+        </span>
+      )}
+    </>
+  )
+}
+
 function limits(k: Key, all: Keys): string {
   if (!k.Roles.includes('write') && !k.Roles.includes('admin')) return '–'
   const documents = k.DocumentsPerSecond || all.DocumentsPerSecond
@@ -221,13 +255,13 @@ function Off() {
         </div>
       </div>
       <p>Make a key, which shows its secret once, and start the server with the file:</p>
-      <div class="way-code short">
-        <pre class="code" tabIndex={0}>
-          {command}
-        </pre>
+      <div class="way-code">
         <button class="button" onClick={() => copy(command)}>
           <Copy /> Copy
         </button>
+        <pre class="code" tabIndex={0}>
+          {command}
+        </pre>
       </div>
       <p class="muted">From then on this page asks to sign in, and programs need a key to send traces. Keys are made and revoked here then.</p>
     </>
@@ -256,21 +290,18 @@ function NewKey({ close, done }: { close: () => void; done: (made: Made) => void
     <Dialog title="New key" close={close} width={520}>
       <form class="dialog-body column" style={{ gap: '12px', overflow: 'auto' }} onSubmit={submit}>
         {error.value && <Problem error={error.value} />}
-        <label class="column">
-          <span class="muted">Name: whose it is, for people</span>
+        <Field name="Name" hint="whose it is, for people">
           <input class="input" data-autofocus value={name.value} maxLength={128} onInput={(e) => (name.value = e.currentTarget.value)} />
-        </label>
-        <fieldset class="choices">
-          <legend class="muted">It may</legend>
+        </Field>
+        <Fields name="Roles" hint="what it may do">
           {ROLES.map(([role, text]) => (
-            <label key={role}>
+            <label key={role} class="choice">
               <input type="checkbox" checked={roles.value.includes(role)} onChange={(e) => (roles.value = e.currentTarget.checked ? [...roles.value, role] : roles.value.filter((r) => r !== role))} />
               <b>{role}</b> <span class="muted">{text}</span>
             </label>
           ))}
-        </fieldset>
-        <label class="column">
-          <span class="muted">It ends</span>
+        </Fields>
+        <Field name="Ends">
           <select class="input" value={ends.value} onChange={(e) => (ends.value = e.currentTarget.value)}>
             <option value="">never</option>
             <option value="1d">after a day</option>
@@ -279,17 +310,15 @@ function NewKey({ close, done }: { close: () => void; done: (made: Made) => void
             <option value="90d">after 90 days</option>
             <option value="365d">after a year</option>
           </select>
-        </label>
+        </Field>
         {sends && (
-          <div class="row" style={{ alignItems: 'flex-end' }}>
-            <label class="column grow">
-              <span class="muted">Documents a second</span>
+          <div class="field-row">
+            <Field name="Documents a second">
               <input class="input" type="number" min="0" step="1" placeholder="as the server says" value={documents.value} onInput={(e) => (documents.value = e.currentTarget.value)} />
-            </label>
-            <label class="column grow">
-              <span class="muted">Megabytes a second</span>
+            </Field>
+            <Field name="Megabytes a second">
               <input class="input" type="number" min="0" step="any" placeholder="as the server says" value={size.value} onInput={(e) => (size.value = e.currentTarget.value)} />
-            </label>
+            </Field>
           </div>
         )}
         <div class="row" style={{ justifyContent: 'flex-end' }}>
@@ -319,7 +348,7 @@ function Secret({ made, close }: { made: Made; close: () => void }) {
   }
   const row = (label: string, text: string, what: string) => (
     <div class="secret-row">
-      <span class="muted">{label}</span>
+      <span class="field-name">{label}</span>
       <code>{text}</code>
       <button
         class="button"

@@ -6,8 +6,10 @@ import { useEffect } from 'preact/hooks'
 import { get, post } from '../lib/api'
 import { ago, exact, many, percent } from '../lib/format'
 import { change, param } from '../lib/place'
+import { assumed } from '../lib/sampling'
 import { can, whyNot } from '../lib/session'
 import { Confirm } from '../ui/confirm'
+import { Field } from '../ui/field'
 import { Dialog, Problem, say } from '../ui/parts'
 import { NotAllowed } from '../ui/signin'
 
@@ -164,18 +166,20 @@ export function SamplingPage() {
                 const k = keptOf.get(r.RuleName)
                 return (
                   <tr key={r.RuleName}>
-                    <td class="right muted">{exact(r.Priority)}</td>
-                    <td>
+                    <td class="right muted" data-label="Priority">
+                      {exact(r.Priority)}
+                    </td>
+                    <td class="title">
                       <b>
                         <bdi>{r.RuleName}</bdi>
                       </b>
                     </td>
-                    <td class="line">
+                    <td data-label="Matches">
                       <bdi>{matches(r)}</bdi>
                     </td>
-                    <td class="line keeps">{keeps(r)}</td>
+                    <td data-label="Keeps">{keeps(r)}</td>
                     {kept.value && (
-                      <td class="right">
+                      <td class="right" data-label="Would keep">
                         {k && k.Traces > 0 ? (
                           <>
                             {exact(k.Kept)} of {exact(k.Traces)} <span class="muted">({percent(k.Kept / k.Traces)})</span>
@@ -185,7 +189,7 @@ export function SamplingPage() {
                         )}
                       </td>
                     )}
-                    <td class="line">
+                    <td>
                       <span class="row actions">
                         <button class="button plain" onClick={() => change({ edit: r.RuleName })}>
                           {can('admin') ? 'Change' : 'Details'}
@@ -209,12 +213,12 @@ export function SamplingPage() {
             {kept.value.Partial && ', the newest ones'}. Only what was traced is stored, so there were more requests.
           </p>
         )}
-        <Explain />
+        <Explain rules={rules.value ?? []} />
         {clients.value && clients.value.Total > 0 && (
           <>
             <h2>Clients, by their latest report</h2>
             <div class="card compare-table" role="region" aria-label="Clients" tabIndex={0}>
-              <table>
+              <table class="paragraphs">
                 <thead>
                   <tr>
                     <th>Rule</th>
@@ -228,16 +232,24 @@ export function SamplingPage() {
                 <tbody class="num">
                   {clients.value.Clients.map((c) => (
                     <tr key={c.RuleName + c.ClientID}>
-                      <td>
+                      <td class="title">
                         <bdi>{c.RuleName}</bdi>
                       </td>
-                      <td class="mono">
+                      <td class="mono" data-label="Client">
                         {c.ClientID.slice(0, 8)} <span class="muted">{c.Peer}</span>
                       </td>
-                      <td class="right">{exact(c.RequestCount)}</td>
-                      <td class="right">{exact(c.SampledCount)}</td>
-                      <td class="right">{c.ReservoirQuota ?? '–'}</td>
-                      <td class="right">{ago(Date.now() / 1000 - c.LastReport)}</td>
+                      <td class="right" data-label="Requests">
+                        {exact(c.RequestCount)}
+                      </td>
+                      <td class="right" data-label="Traced">
+                        {exact(c.SampledCount)}
+                      </td>
+                      <td class="right" data-label="Quota">
+                        {c.ReservoirQuota ?? '–'}
+                      </td>
+                      <td class="right" data-label="Report">
+                        {ago(Date.now() / 1000 - c.LastReport)}
+                      </td>
                     </tr>
                   ))}
                 </tbody>
@@ -262,28 +274,34 @@ export function SamplingPage() {
   )
 }
 
-function Explain() {
+function Explain({ rules }: { rules: Rule[] }) {
   const ask = useSignal({ ServiceName: '', HTTPMethod: '', Host: '', URLPath: '' })
   const answer = useSignal<Explained | null>(null)
+  /** What the answer is about: fields may have been changed since. */
+  const asked = useSignal(ask.peek())
   const error = useSignal<Error | null>(null)
   const field = (name: keyof typeof ask.value, label: string, placeholder: string) => (
-    <label class="column grow" style={{ minWidth: '130px' }}>
-      <span class="muted">{label}</span>
+    <Field name={label}>
       <input class="input" placeholder={placeholder} value={ask.value[name]} onInput={(e) => (ask.value = { ...ask.value, [name]: e.currentTarget.value })} />
-    </label>
+    </Field>
   )
+  const decider = rules.find((r) => r.RuleName === answer.value?.RuleName)
+  const unknown = decider ? assumed(decider, asked.value) : []
   return (
     <section class="card" style={{ padding: '14px 16px' }} aria-label="Which rule decides">
       <h2>Which rule decides on a request?</h2>
+      <p class="muted">A field that is left empty is not known of the request, and what is not known matches every rule, as it does in SDKs.</p>
       <form
-        class="row"
-        style={{ flexWrap: 'wrap', alignItems: 'flex-end', marginTop: '8px' }}
+        class="field-row"
+        style={{ marginTop: '10px' }}
         onSubmit={(e) => {
           e.preventDefault()
-          const body = Object.fromEntries(Object.entries(ask.peek()).filter(([, v]) => v !== ''))
+          const question = ask.peek()
+          const body = Object.fromEntries(Object.entries(question).filter(([, v]) => v !== ''))
           post<Explained>('api/sampling/explain', body).then(
             (a) => {
               answer.value = a
+              asked.value = question
               error.value = null
             },
             (x: Error) => (error.value = x),
@@ -305,6 +323,21 @@ function Explain() {
             </b>{' '}
             decides{answer.value.XRaySDKRuleName !== answer.value.RuleName && `; in an X-Ray SDK ${answer.value.XRaySDKRuleName || 'none'} does`}.
           </p>
+          {unknown.length > 0 && (
+            <p>
+              It is meant for requests with{' '}
+              {unknown.map((u, k) => (
+                <span key={u.field}>
+                  {k > 0 && (k < unknown.length - 1 ? ', ' : ' and ')}
+                  {u.field}{' '}
+                  <code>
+                    <bdi>{u.pattern}</bdi>
+                  </code>
+                </span>
+              ))}
+              , which was not held against this one: {unknown.length === 1 ? 'that is' : 'these are'} not known of it.
+            </p>
+          )}
           <ul class="muted">
             {answer.value.Rules.filter((r) => !r.Matches)
               .slice(0, 20)
@@ -355,16 +388,14 @@ function Editor({ rule, close, done }: { rule?: Rule; close: () => void; done: (
       (e: Error) => (error.value = e),
     )
   const text = (name: 'ServiceName' | 'ServiceType' | 'Host' | 'HTTPMethod' | 'URLPath' | 'ResourceARN', label: string) => (
-    <label class="column">
-      <span class="muted">{label}</span>
+    <Field name={label}>
       <input class="input mono" disabled={isDefault} value={r.value[name]} onInput={(e) => (r.value = { ...r.value, [name]: e.currentTarget.value })} />
-    </label>
+    </Field>
   )
-  const number = (name: 'Priority' | 'ReservoirSize' | 'FixedRate', label: string, step: string, disabled = false) => (
-    <label class="column grow">
-      <span class="muted">{label}</span>
+  const number = (name: 'Priority' | 'ReservoirSize' | 'FixedRate', label: string, hint: string, step: string, disabled = false) => (
+    <Field name={label} hint={hint}>
       <input class="input num" type="number" step={step} min="0" disabled={disabled} value={r.value[name]} onInput={(e) => (r.value = { ...r.value, [name]: Number(e.currentTarget.value) })} />
-    </label>
+    </Field>
   )
   const name = r.value.RuleName || 'new-rule'
   const now = tried.value?.Now?.reduce((n, k) => n + k.Kept, 0) ?? 0
@@ -380,14 +411,13 @@ function Editor({ rule, close, done }: { rule?: Rule; close: () => void; done: (
         }}
       >
         {error.value && <Problem error={error.value} />}
-        <label class="column">
-          <span class="muted">Name</span>
+        <Field name="Name">
           <input class="input" value={r.value.RuleName} disabled={!!rule} maxLength={32} onInput={(e) => (r.value = { ...r.value, RuleName: e.currentTarget.value })} />
-        </label>
-        <div class="row" style={{ alignItems: 'flex-end' }}>
-          {number('Priority', 'Priority: the least is tried first', '1', isDefault)}
-          {number('ReservoirSize', 'Traces a second, first', '1')}
-          {number('FixedRate', 'Share of the rest, 0 to 1', 'any')}
+        </Field>
+        <div class="field-row">
+          {number('Priority', 'Priority', 'least is tried first', '1', isDefault)}
+          {number('ReservoirSize', 'Traces a second', 'first', '1')}
+          {number('FixedRate', 'Share of the rest', '0 to 1', 'any')}
         </div>
         <div class="pairs">
           {text('ServiceName', 'Service name')}
@@ -397,45 +427,46 @@ function Editor({ rule, close, done }: { rule?: Rule; close: () => void; done: (
           {text('URLPath', 'Path')}
           {text('ResourceARN', 'Resource ARN')}
         </div>
-        <label class="column">
-          <span class="muted">Attributes, one a line: key=pattern</span>
+        <Field name="Attributes" hint="one a line: key=pattern">
           <textarea class="input mono" style={{ height: '56px', padding: '6px 10px' }} disabled={isDefault} value={attributes.value} onInput={(e) => (attributes.value = e.currentTarget.value)} />
-        </label>
-        {tried.value && (
-          <p class="num" aria-live="polite">
-            Of {exact(tried.value.Traces)} traces of the last day all rules together would have kept <b>{exact(then)}</b>
-            {tried.value.Now && (
-              <>
-                {' '}
-                instead of <b>{exact(now)}</b>
-              </>
-            )}
-            .
-          </p>
-        )}
-        <div class="row" style={{ justifyContent: 'flex-end' }}>
-          <button
-            type="button"
-            class="button"
-            onClick={() =>
-              post<Simulation>('api/sampling/simulate', { Rules: [{ ...body(), RuleName: name }] }).then(
-                (s) => {
-                  tried.value = s
-                  error.value = null
-                },
-                (e: Error) => (error.value = e),
-              )
-            }
-          >
-            Try on the last day
-          </button>
-          <span class="grow" />
-          <button type="button" class="button" onClick={close}>
-            Cancel
-          </button>
-          <button class="button primary" disabled={!can('admin')} title={whyNot('admin')}>
-            {rule ? 'Change' : 'Make rule'}
-          </button>
+        </Field>
+        <div class="dialog-actions">
+          {tried.value && (
+            <p class="num" aria-live="polite">
+              Of {exact(tried.value.Traces)} traces of the last day all rules together would have kept <b>{exact(then)}</b>
+              {tried.value.Now && (
+                <>
+                  {' '}
+                  instead of <b>{exact(now)}</b>
+                </>
+              )}
+              .
+            </p>
+          )}
+          <div class="row">
+            <button
+              type="button"
+              class="button"
+              onClick={() =>
+                post<Simulation>('api/sampling/simulate', { Rules: [{ ...body(), RuleName: name }] }).then(
+                  (s) => {
+                    tried.value = s
+                    error.value = null
+                  },
+                  (e: Error) => (error.value = e),
+                )
+              }
+            >
+              Try on the last day
+            </button>
+            <span class="grow" />
+            <button type="button" class="button" onClick={close}>
+              Cancel
+            </button>
+            <button class="button primary" disabled={!can('admin')} title={whyNot('admin')}>
+              {rule ? 'Change' : 'Make rule'}
+            </button>
+          </div>
         </div>
       </form>
     </Dialog>

@@ -7,10 +7,12 @@ import { AnswerError, get } from '../lib/api'
 import { askServer } from '../lib/ask'
 import { ago, bytes, count, duration, exact, many, percent, span, timeParts } from '../lib/format'
 import { forwarding, type Forwarding } from '../lib/forward'
+import { healthOf, isWrong, overBudget, tight, type Health } from '../lib/health'
 import { parseHelp, parseMetrics, type Sample } from '../lib/metrics'
 import { change, href, param, url } from '../lib/place'
 import { server } from '../lib/server'
 import { can } from '../lib/session'
+import { Either } from '../ui/either'
 import { Check, Fault, Warning } from '../ui/icons'
 import { Problem, Swatch, utc, visible } from '../ui/parts'
 import { NotAllowed } from '../ui/signin'
@@ -142,7 +144,8 @@ export function SettingsPage() {
   const ingest = samples.value.filter((s) => s.name === 'roentgen_ingest_documents_total' && s.value > 0)
   const rates = ingest.filter((s) => s.labels.result === 'accepted').map(rateOf)
   const perSecond = rates.some((r) => r !== null) ? rates.reduce<number>((n, r) => n + (r ?? 0), 0) : null
-  const wrong = samples.value.filter((s) => s.value > 0 && s.name.startsWith('roentgen_') && (/(dropped|lost|malformed|refused|corruptions|errors|unparsable_documents)\w*_total$/.test(s.name) || (s.name === 'roentgen_api_requests_total' && s.labels.code !== 'ok')))
+  const wrong = samples.value.filter(isWrong)
+  const says = (name: string) => (help.value.get(name) ?? name).replace(/[,:]? by (reason|source|result).*$/, '.')
   const st = status.value?.Storage
   const memory = value('process_resident_memory_bytes') ?? value('go_memstats_sys_bytes')
   const tiles: [string, string | null, string?][] = [
@@ -159,7 +162,7 @@ export function SettingsPage() {
       <div class="page-inner">
         <h1>Server</h1>
         {error.value && <Problem error={error.value} />}
-        {status.value && <Health status={status.value} />}
+        {status.value && <Headline status={status.value} health={healthOf(status.value, samples.value, rateOf, says, passing.value)} />}
         {status.value && (
           <dl class="figures tiles num">
             {tiles.map(
@@ -226,7 +229,7 @@ export function SettingsPage() {
                         <b>{exact(s.value)}</b>
                       </td>
                       <td>
-                        {s.name === 'roentgen_api_requests_total' ? 'Calls of the X-Ray API that got an error' : (help.value.get(s.name) ?? s.name).replace(/,? by (reason|source|result).*$/, '.')}
+                        {s.name === 'roentgen_api_requests_total' ? 'Calls of the X-Ray API that got an error.' : says(s.name)}
                         <div class="muted">
                           {Object.entries(s.labels).map(([k, v]) => (
                             <span key={k} class="badge">
@@ -249,7 +252,7 @@ export function SettingsPage() {
         {senders.value?.length === 0 && <p class="muted">None so far. X-Ray daemons and Roentgen's agents report every minute.</p>}
         {senders.value && senders.value.length > 0 && (
           <div class="card compare-table" role="region" aria-label="Daemons and agents" tabIndex={0}>
-            <table>
+            <table class="paragraphs">
               <thead>
                 <tr>
                   <th>Host</th>
@@ -265,14 +268,24 @@ export function SettingsPage() {
                   const n = (k: string) => (typeof s.Total[k] === 'number' ? exact(s.Total[k] as number) : '–')
                   return (
                     <tr key={`${s.Hostname}${s.EC2InstanceId}${s.Host}`}>
-                      <td>
+                      <td class="title">
                         <bdi>{s.Hostname ?? s.EC2InstanceId ?? s.Host}</bdi>
                       </td>
-                      <td class="right">{n('SegmentsReceivedCount')}</td>
-                      <td class="right">{n('SegmentsSentCount')}</td>
-                      <td class="right">{n('SegmentsRejectedCount')}</td>
-                      <td class="right">{n('SegmentsSpilloverCount')}</td>
-                      <td class="right">{ago(Date.now() / 1000 - s.LastSeen)}</td>
+                      <td class="right" data-label="Received">
+                        {n('SegmentsReceivedCount')}
+                      </td>
+                      <td class="right" data-label="Sent">
+                        {n('SegmentsSentCount')}
+                      </td>
+                      <td class="right" data-label="Refused">
+                        {n('SegmentsRejectedCount')}
+                      </td>
+                      <td class="right" data-label="Lost">
+                        {n('SegmentsSpilloverCount')}
+                      </td>
+                      <td class="right" data-label="Last report">
+                        {ago(Date.now() / 1000 - s.LastSeen)}
+                      </td>
                     </tr>
                   )
                 })}
@@ -287,31 +300,37 @@ export function SettingsPage() {
   )
 }
 
-function Health({ status }: { status: Status }) {
-  const where = `Version ${status.Build.Version}, at ${server.url}${server.udp ? `, UDP at ${server.udp}` : ', no UDP'}.`
-  if (status.Missing.length > 0)
-    return (
-      <div class="notice bad" role="status">
-        <Fault />
-        <div>
-          <b>It is not ready.</b> <span class="muted">{status.Missing.join('; ')}</span>
-        </div>
-      </div>
-    )
-  if (status.Degraded)
-    return (
-      <div class="notice warn" role="status">
-        <Warning />
-        <div>
-          <b>It answers, but not all is well:</b> <bdi>{status.Degraded}</bdi>
-        </div>
-      </div>
-    )
+const WORDS: Record<Health['level'], string> = {
+  bad: 'It does not do its work:',
+  warn: 'It answers, but not all is well:',
+  past: 'It is well now. Since it was started, not all was:',
+  well: 'It is well.',
+}
+
+/** The worst of what the page tells below, in a line. */
+function Headline({ status, health }: { status: Status; health: Health }) {
+  const { level, reasons, refused } = health
+  const colour = { bad: 'bad', warn: 'warn', past: 'warn', well: 'fine' }[level]
   return (
-    <div class="notice" role="status">
-      <Check />
+    <div class={`notice ${colour}`} role="status">
+      {level === 'bad' ? <Fault /> : level === 'well' ? <Check /> : <Warning />}
       <div>
-        <b>It is well.</b> <span class="muted">{where}</span>
+        <b>{WORDS[level]}</b> <bdi>{reasons.join('; ')}</bdi>
+        <div class="muted">
+          {refused > 0 && (
+            <>
+              {many(refused, 'document')} {refused === 1 ? 'was' : 'were'} refused, which is up to {refused === 1 ? 'its sender' : 'their senders'}
+              {can('admin') && (
+                <>
+                  : see <a href={href('dead-letters')}>dead letters</a>
+                </>
+              )}
+              .{' '}
+            </>
+          )}
+          Version {status.Build.Version}, at {server.url}
+          {server.udp ? `, UDP at ${server.udp}` : ', no UDP'}.
+        </div>
       </div>
     </div>
   )
@@ -330,7 +349,7 @@ function Storage({ st }: { st: Status['Storage'] }) {
     const p = timeParts(t, utc.value)
     return `${p.date} ${p.time.slice(0, 5)}`
   }
-  const tight = st.FreeBytes < st.MinFreeBytes * 2
+  const little = tight(st)
   const volume = st.FreeBytes + st.DiskBytes
   return (
     <>
@@ -376,7 +395,7 @@ function Storage({ st }: { st: Status['Storage'] }) {
             <dd>{st.DiskBudget === null ? 'None: only the disk bounds it' : `${bytes(st.DiskBytes)} of ${bytes(st.DiskBudget)}; beyond it the oldest traces go`}</dd>
             {st.DiskBudget !== null && (
               <dd>
-                <div class={`gauge ${st.DiskBytes > st.DiskBudget ? 'tight' : ''}`}>
+                <div class={`gauge ${overBudget(st) ? 'tight' : ''}`}>
                   <span style={{ width: `${Math.min(100, (st.DiskBytes / st.DiskBudget) * 100)}%` }} />
                 </div>
               </dd>
@@ -384,10 +403,10 @@ function Storage({ st }: { st: Status['Storage'] }) {
           </div>
           <div>
             <dt>Disk left</dt>
-            <dd class={tight ? 'text-error' : ''}>{bytes(st.FreeBytes)}</dd>
+            <dd class={little ? 'text-error' : ''}>{bytes(st.FreeBytes)}</dd>
             <dd>
               {volume > 0 && (
-                <div class={`gauge ${tight ? 'tight' : ''}`}>
+                <div class={`gauge ${little ? 'tight' : ''}`}>
                   <span style={{ width: `${(st.FreeBytes / volume) * 100}%` }} />
                 </div>
               )}
@@ -470,7 +489,7 @@ function PassingOn({ f }: { f: Forwarding }) {
     <>
       <h2>Passed on</h2>
       <div class="card compare-table" role="region" aria-label="Passed on" tabIndex={0}>
-        <table>
+        <table class="paragraphs">
           <thead>
             <tr>
               <th>To</th>
@@ -485,18 +504,28 @@ function PassingOn({ f }: { f: Forwarding }) {
           <tbody class="num">
             {f.destinations.map((d) => (
               <tr key={d.name}>
-                <td>
+                <td class="title">
                   <bdi>{d.name}</bdi>
                   <div class="muted">
                     <bdi>{d.endpoint}</bdi>
                   </div>
                 </td>
-                <td class="right">{exact(d.waiting)}</td>
-                <td class="right">{exact(d.sent)}</td>
-                <td class="right">{d.refused > 0 && can('admin') ? <a href={href('dead-letters', { of: 'forward' })}>{exact(d.refused)}</a> : exact(d.refused)}</td>
-                <td class={`right ${d.lost > 0 ? 'text-error' : ''}`}>{exact(d.lost)}</td>
-                <td class="right">{d.lag_seconds > 0 ? duration(d.lag_seconds) : '–'}</td>
-                <td>
+                <td class="right" data-label="Waiting">
+                  {exact(d.waiting)}
+                </td>
+                <td class="right" data-label="Sent">
+                  {exact(d.sent)}
+                </td>
+                <td class="right" data-label="Refused">
+                  {d.refused > 0 && can('admin') ? <a href={href('dead-letters', { of: 'forward' })}>{exact(d.refused)}</a> : exact(d.refused)}
+                </td>
+                <td class={`right ${d.lost > 0 ? 'text-error' : ''}`} data-label="Lost">
+                  {exact(d.lost)}
+                </td>
+                <td class="right" data-label="Lag">
+                  {d.lag_seconds > 0 ? duration(d.lag_seconds) : '–'}
+                </td>
+                <td data-label="State">
                   {d.failures_in_a_row > 0 ? (
                     <span class="text-error">
                       {many(d.failures_in_a_row, 'call')} failed in a row: <bdi>{d.last_error}</bdi>
@@ -553,9 +582,7 @@ function Settings() {
       <div class="row">
         <h2 class="grow">Settings in force</h2>
         {list.value && (
-          <button class="button" aria-pressed={all} onClick={() => change({ settings: all ? null : 'all' }, { replace: true })}>
-            {all ? 'Those that were set' : `All ${list.value.length}`}
-          </button>
+          <Either label="Which settings" first={`Set: ${exact(changed.length)}`} second={`All: ${exact(list.value.length)}`} value={all} choose={(all) => change({ settings: all ? 'all' : null }, { replace: true })} />
         )}
       </div>
       {!allowed && <NotAllowed what="Seeing what is set takes" />}
@@ -563,29 +590,29 @@ function Settings() {
       {list.value && shown.length === 0 && <p class="muted">All are at their defaults.</p>}
       {shown.length > 0 && (
         <div class="card compare-table" role="region" aria-label="Settings in force" tabIndex={0}>
-          <table>
+          <table class="paragraphs">
             <thead>
               <tr>
                 <th>Setting</th>
                 <th>Value</th>
                 <th>From</th>
-                <th class="wide-only">Meaning</th>
+                <th>Meaning</th>
               </tr>
             </thead>
             <tbody>
               {shown.map((s) => (
-                <tr key={s.Name} title={s.Summary}>
-                  <td class="setting-name">
+                <tr key={s.Name}>
+                  <td class="title setting-name">
                     <code>{s.Name}</code>
                   </td>
-                  <td>
+                  <td class="setting-value" data-label="Value">
                     <bdi>{s.Value === '' ? <span class="muted">none</span> : s.Value}</bdi>
                     {s.Origin !== 'default' && s.Value !== s.Default && <div class="muted">default: {s.Default === '' ? 'none' : s.Default}</div>}
                   </td>
-                  <td class="muted setting-name">
+                  <td class="muted setting-name" data-label="From">
                     <bdi>{s.Origin}</bdi>
                   </td>
-                  <td class="muted wide-only">
+                  <td class="muted">
                     {s.Summary}
                     {s.Reloadable && ' (SIGHUP takes a change over)'}
                   </td>

@@ -22,7 +22,7 @@ interface Way {
 function ways(): Way[] {
   const http = server.url
   const udp = server.udp || new URL(http).host
-  const bearer = server.keys ? `-H 'Authorization: Bearer ID.SECRET' ` : ''
+  const bearer = server.keys ? `\\\n  -H 'Authorization: Bearer ID.SECRET' \\\n  ` : ''
   const standard = udp === '127.0.0.1:2000'
   const sdk = (install: string, rest: string) => `${standard ? '' : `export AWS_XRAY_DAEMON_ADDRESS=${udp}\n\n`}${install}\n\n${rest}`
   return [
@@ -31,7 +31,17 @@ function ways(): Way[] {
       title: 'curl',
       language: 'shell',
       note: 'One trace by hand, to see that it works.',
-      code: `curl -s ${bearer}${http}/TraceSegments -d '{"TraceSegmentDocuments":["{\\"trace_id\\":\\"1-'$(printf %08x $(date +%s))-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \\n')'\\",\\"id\\":\\"'$(od -An -N8 -tx1 /dev/urandom | tr -d ' \\n')'\\",\\"name\\":\\"hello\\",\\"start_time\\":'$(date +%s)',\\"end_time\\":'$(date +%s).5'}"]}'`,
+      code: `now=$(date +%s)
+hex() { od -An -N$1 -tx1 /dev/urandom | tr -d ' \\n'; }
+
+curl -s ${http}/TraceSegments ${bearer}-d @- <<END
+{"TraceSegmentDocuments": ["{ \\
+\\"trace_id\\": \\"1-$(printf %08x $now)-$(hex 12)\\", \\
+\\"id\\": \\"$(hex 8)\\", \\
+\\"name\\": \\"hello\\", \\
+\\"start_time\\": $now, \\
+\\"end_time\\": $now.5 }"]}
+END`,
     },
     {
       id: 'otel',
@@ -94,7 +104,7 @@ function ways(): Way[] {
       title: 'AWS CLI, boto3',
       language: 'shell',
       note: server.keys ? 'Anything that speaks the X-Ray API, with a key of this server.' : 'Anything that speaks the X-Ray API. Any keys will do.',
-      code: `export AWS_ENDPOINT_URL_XRAY=${http} AWS_REGION=${server.region} AWS_DEFAULT_REGION=${server.region}\n${server.keys ? 'export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...' : 'export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any'}\n\naws xray get-trace-summaries --start-time $(date -d '-10 minutes' +%s) --end-time $(date +%s)`,
+      code: `export AWS_ENDPOINT_URL_XRAY=${http}\nexport AWS_REGION=${server.region} AWS_DEFAULT_REGION=${server.region}\n${server.keys ? 'export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...' : 'export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any'}\n\naws xray get-trace-summaries \\\n  --start-time $(date -d '-10 minutes' +%s) \\\n  --end-time $(date +%s)`,
     },
   ]
 }
@@ -131,10 +141,12 @@ export function Ways() {
       <div class="way" role="tabpanel" id="way-panel" aria-labelledby={`way-${chosen.id}`}>
         <p class="muted">{chosen.note}</p>
         <div class="way-code">
-          <pre class="code" tabIndex={0}>{chosen.code}</pre>
           <button class="button" onClick={() => copy(chosen.code, 'Copied')}>
             <Copy /> Copy
           </button>
+          <pre class="code" tabIndex={0}>
+            {chosen.code}
+          </pre>
         </div>
       </div>
     </div>

@@ -9,6 +9,7 @@ import { server } from '../lib/server'
 import { linkable, type State } from '../lib/shortlink'
 import { changeView, deleteView, loadViews, openView, pageName, savedViews, viewHref, viewLink, viewText, type View } from '../lib/views'
 import { Confirm } from '../ui/confirm'
+import { Field } from '../ui/field'
 import { External } from '../ui/icons'
 import { copy, Dialog, Problem, say } from '../ui/parts'
 
@@ -62,11 +63,23 @@ export function ViewsPage({ id }: { id: string }) {
         )}
         <ul class="letters">
           {list.map((v) => (
-            <li key={v.ID} class="letter card">
-              <div class="row view-row">
-                <a class="grow view-name" href={viewHref(v)}>
-                  <bdi>{v.Name}</bdi>
-                </a>
+            <li key={v.ID} class="managed card">
+              <a class="view-name" href={viewHref(v)}>
+                <bdi>{v.Name}</bdi>
+              </a>
+              <div class="muted">
+                {pageName(v.Page)}: <bdi>{viewText(v)}</bdi>
+              </div>
+              <div class="row faint letter-facts">
+                {v.Owner && (
+                  <span>
+                    saved by <bdi>{v.Owner.Name ?? v.Owner.ID}</bdi>
+                  </span>
+                )}
+                {v.Changed && <span>{ago(now - v.Changed)}</span>}
+                {!v.MayChange && <span>its key and admins may change it</span>}
+              </div>
+              <div class="row managed-actions">
                 <button class="button" onClick={() => copy(viewLink(v), 'Link copied')} title="Copies a link that follows later changes of the view">
                   <External /> Share
                 </button>
@@ -80,18 +93,6 @@ export function ViewsPage({ id }: { id: string }) {
                     </button>
                   </>
                 )}
-              </div>
-              <div class="muted">
-                {pageName(v.Page)}: <bdi>{viewText(v)}</bdi>
-              </div>
-              <div class="row faint letter-facts">
-                {v.Owner && (
-                  <span>
-                    saved by <bdi>{v.Owner.Name ?? v.Owner.ID}</bdi>
-                  </span>
-                )}
-                {v.Changed && <span>{ago(now - v.Changed)}</span>}
-                {!v.MayChange && <span>its key and admins may change it</span>}
               </div>
             </li>
           ))}
@@ -170,10 +171,9 @@ function Rename({ view, close }: { view: View; close: () => void }) {
         }}
       >
         {error.value && <Problem error={error.value} />}
-        <label class="column">
-          <span class="muted">Name</span>
+        <Field name="Name">
           <input class="input" data-autofocus value={name.value} maxLength={100} onInput={(e) => (name.value = e.currentTarget.value)} />
-        </label>
+        </Field>
         <div class="row" style={{ justifyContent: 'flex-end' }}>
           <button type="button" class="button" onClick={close}>
             Cancel

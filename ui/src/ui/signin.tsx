@@ -6,6 +6,7 @@ import { ago, span } from '../lib/format'
 import { contextParams, href, place } from '../lib/place'
 import { server } from '../lib/server'
 import { asked, can, ended, findOut, session, signIn, signOut } from '../lib/session'
+import { Field } from './field'
 import { Logo, Person, Warning } from './icons'
 import { Dialog, Popover, Problem, say } from './parts'
 
@@ -42,14 +43,12 @@ function Form({ again, done }: { again?: string; done?: () => void }) {
   }
   return (
     <form class="sign-in-form" onSubmit={submit} aria-busy={busy.value}>
-      <label>
-        Access key id
+      <Field name="Access key id">
         <input ref={id} class="input mono" name="username" autocomplete="username" autocapitalize="off" spellcheck={false} placeholder="RGEN…" defaultValue={again ?? ''} data-autofocus={again ? undefined : true} maxLength={128} />
-      </label>
-      <label>
-        Secret access key
+      </Field>
+      <Field name="Secret access key">
         <input ref={secret} class="input mono" type="password" name="password" autocomplete="current-password" data-autofocus={again ? true : undefined} maxLength={256} />
-      </label>
+      </Field>
       {error.value && <Problem error={error.value} />}
       {location.protocol === 'http:' && !LOCAL.test(location.hostname) && (
         <div class="notice warn">

@@ -7,6 +7,7 @@ import { contextParams, href, PAGES, place } from '../lib/place'
 import { server } from '../lib/server'
 import { linkable, stateOf } from '../lib/shortlink'
 import { changeView, currentQuery, currentView, isView, loadViews, pageName, savedViews, saveView, saving, viewHref, viewText } from '../lib/views'
+import { Field } from './field'
 import { Bookmark } from './icons'
 import { copy, Dialog, Popover, Problem, say } from './parts'
 
@@ -88,10 +89,9 @@ function Saving({ close }: { close: () => void }) {
     <Dialog title="Save this view" close={close} width={460}>
       <form class="dialog-body column" style={{ gap: '10px' }} onSubmit={submit}>
         {error.value && <Problem error={error.value} />}
-        <label class="column">
-          <span class="muted">Name</span>
+        <Field name="Name">
           <input class="input" data-autofocus value={name.value} maxLength={100} onInput={(e) => (name.value = e.currentTarget.value)} />
-        </label>
+        </Field>
         <p class="muted">
           {pageName(path)}: <bdi>{viewText({ Page: path, Query: currentQuery() })}</bdi>
         </p>
