@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { addCounts, emptyCounts, facetsOfCounts, heatOf, quantileOf, type CountsAnswer } from './counts'
+import { addCounts, emptyCounts, countedFrom, facetsOfCounts, findFacets, isCut, heatOf, quantileOf, type CountsAnswer } from './counts'
 import { barsOf } from './summary'
 
 const answer = (more: Partial<CountsAnswer>): CountsAnswer => ({ Traces: 3, Failed: 1, Examined: 5, NextToken: null, Partial: false, Cells: [], Facets: [], ...more })
