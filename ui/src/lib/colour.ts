@@ -1,7 +1,8 @@
-// Colours of services. A name keeps its colour from page to page; within one picture
-// a second name that would get the same one moves on to the next that is free.
+// Colours of services. A name prefers one colour, on every page and visit; within one picture
+// the services that matter most never share one.
 
-export const PALETTE_SIZE = 8
+/** The numbers of the colours of services: --s0 and so on in style/tokens.css. */
+export const PALETTE: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13]
 
 /** A number that stays the same for a name (FNV-1a). */
 export function hash(text: string): number {
@@ -13,19 +14,44 @@ export function hash(text: string): number {
   return h >>> 0
 }
 
+/** Names by how often they are counted, most first; those that are counted alike by name. */
+export function byCount(counts: ReadonlyMap<string, number>): string[] {
+  return [...counts].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : a > b ? 1 : 0)).map(([name]) => name)
+}
+
+/**
+ * The colour number of each name; those that matter most come first. As many as there are colours
+ * differ: each has the colour that its hash prefers, unless one before it has, and what is
+ * left then goes to the others. Names beyond have what they prefer, and share it.
+ */
+export function assignColours(names: readonly string[]): Map<string, number> {
+  const distinct = [...new Set(names)]
+  const out = new Map<string, number>()
+  const taken = new Set<number>()
+  const take = (name: string, k: number) => {
+    taken.add(k)
+    out.set(name, PALETTE[k]!)
+  }
+  const first = distinct.slice(0, PALETTE.length)
+  for (const name of first) if (!taken.has(preferred(name))) take(name, preferred(name))
+  for (const name of first) {
+    if (out.has(name)) continue
+    let k = preferred(name)
+    while (taken.has(k)) k = (k + 1) % PALETTE.length
+    take(name, k)
+  }
+  for (const name of distinct.slice(PALETTE.length)) out.set(name, PALETTE[preferred(name)]!)
+  return out
+}
+
+function preferred(name: string): number {
+  return hash(name) % PALETTE.length
+}
+
 /** The colour numbers of names, in their order. */
 export function colours(names: readonly string[]): number[] {
-  const taken = new Set<number>()
-  const byName = new Map<string, number>()
-  return names.map((name) => {
-    const known = byName.get(name)
-    if (known !== undefined) return known
-    let c = hash(name) % PALETTE_SIZE
-    if (taken.size < PALETTE_SIZE) while (taken.has(c)) c = (c + 1) % PALETTE_SIZE
-    taken.add(c)
-    byName.set(name, c)
-    return c
-  })
+  const of = assignColours(names)
+  return names.map((name) => of.get(name)!)
 }
 
 function channel(hex: string, at: number): number {

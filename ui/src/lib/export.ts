@@ -8,7 +8,7 @@ function escape(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)
 }
 
-const COLOURS = ['#3d7fdc', '#14948a', '#b8860b', '#7f5fd6', '#cc4f82', '#5b9624', '#1591c0', '#a56c3e', '#6b7890', '#a24bbd']
+const COLOURS = ['#3d7fdc', '#14948a', '#b8860b', '#7f5fd6', '#cc4f82', '#5b9624', '#1591c0', '#a56c3e', '#6b7890', '#a24bbd', '#2f4b9c', '#9aa81a', '#8f3f6a', '#4d7c74']
 
 /** Entries that a file shows one by one; what a person scrolls through. */
 const MOST = 5000

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest'
-import { colours, PALETTE_SIZE } from './colour'
 import { contrast, durations } from './contrast'
 import { curl } from './curl'
 import { and, andNot, annotation, edge, quote, service, tokens } from './expression'
@@ -91,14 +90,6 @@ describe('expressions', () => {
     for (const text of ['service("a\\"b") { fault } AND responsetime > 0.5', 'annotation[x] = "unterminated', '!!(((', 'ünïcode 🎉 "🎉"']) expect(tokens(text).map((t) => t.text).join('')).toBe(text)
     expect(tokens('duration >= 500ms').map((t) => t.kind)).toEqual(['keyword', 'space', 'operator', 'space', 'number'])
   })
-})
-
-test('colours stay with names, and the first ten differ', () => {
-  const list = ['cart', 'web', 'gateway', 'payments', 'orders', 'stock', 'search', 'prices', 'mailer', 'images']
-  const c = colours(list)
-  expect(new Set(c).size).toBe(PALETTE_SIZE)
-  expect(colours(['cart'])[0]).toBe(c[0])
-  expect(colours(['a', 'a'])).toHaveLength(2)
 })
 
 describe('histograms', () => {

@@ -3,7 +3,7 @@
 // them, so that a subtree is a range of numbers. Documents stay in the worker that
 // reads them; columns are typed arrays, which cross to the page without a copy.
 
-import { colours } from './colour'
+import { assignColours, byCount } from './colour'
 import type { Pile, Piles } from './siblings'
 
 /** An entity as documents have it. Whatever a sender writes may be in it. */
@@ -580,7 +580,6 @@ export function arrange(flat: Flat, options: BuildOptions = {}): Columns {
   for (const node of nodes) if (node.start > 0) t0 = Math.min(t0, node.start + node.shift)
   if (t0 === Infinity) t0 = 0
 
-  // In the order of the waterfall, so that colours do not depend on what arrived first.
   const services: ServiceEntry[] = []
   const serviceIndex = new Map<number, number>()
   const serviceOf = (k: number): number => {
@@ -660,8 +659,7 @@ export function arrange(flat: Flat, options: BuildOptions = {}): Columns {
     if (node.flags & FLAG.lostParent) k.lostParents++
     if (node.flags & FLAG.skewed) k.skewed++
   }
-  const palette = colours(services.map((s) => s.name))
-  services.forEach((s, i) => (s.colour = palette[i]!))
+  colourServices(c)
   selfTimes(c)
   // What a call waited for its inferred callee is the callee's work.
   for (let i = 0; i < n; i++) if (!(c.flags[i]! & FLAG.answered)) services[c.service[i]!]!.self += c.self[i]!
@@ -677,6 +675,19 @@ export function arrange(flat: Flat, options: BuildOptions = {}): Columns {
     c.entry = request
   }
   return c
+}
+
+/** Services that sent segments come first, then what they call; each by how much of it there is. */
+function colourServices(c: Columns): void {
+  const own = new Map<string, number>()
+  const called = new Map<string, number>()
+  for (let i = 0; i < c.n; i++) {
+    const of = c.flags[i]! & FLAG.inferred ? called : own
+    const { name } = c.services[c.service[i]!]!
+    of.set(name, (of.get(name) ?? 0) + 1)
+  }
+  const palette = assignColours([...byCount(own), ...byCount(called)])
+  for (const s of c.services) s.colour = palette.get(s.name)!
 }
 
 /**

@@ -4,7 +4,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { AnswerError } from '../../lib/api'
 import { entryText, inBasket, lookAt, type Kept } from '../../lib/basket'
-import { colours } from '../../lib/colour'
+import { assignColours, byCount } from '../../lib/colour'
 import { and, andNot } from '../../lib/expression'
 import { ago, duration, exact, many, percent, timeParts } from '../../lib/format'
 import { seconds } from '../../lib/histogram'
@@ -94,14 +94,17 @@ function useTotals(rows: readonly TraceRow[]): { failures: number; longest: numb
   }, [rows])
 }
 
-/** The colours of services, by name. */
+/** The colours of services, by name: the most frequent choose first, so that they have the same on each visit. */
 function usePalette(rows: readonly TraceRow[], counts: Counts | null): Map<string, number> {
   return useMemo(() => {
-    // Those that only the server counted have a colour, too.
-    const counted = [...(counts?.facets.get('service')?.values.values() ?? [])].map((v) => String(v.value))
-    const names = [...new Set([...rows.flatMap((r) => r.services), ...counted])].sort()
-    const c = colours(names)
-    return new Map(names.map((n, i) => [n, c[i]!]))
+    const known = new Map<string, number>()
+    for (const r of rows) for (const name of r.services) known.set(name, (known.get(name) ?? 0) + 1)
+    const counted = counts?.facets.get('service')?.values.values()
+    if (!counted) return assignColours(byCount(known))
+    // Those of which the server counted too few to list have a colour, too, after all others.
+    const all = new Map([...known.keys()].map((name) => [name, 0]))
+    for (const v of counted) all.set(String(v.value), v.count)
+    return assignColours(byCount(all))
   }, [rows, counts])
 }
 
