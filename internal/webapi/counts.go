@@ -49,7 +49,7 @@ type countsAnswer struct {
 
 type facetAnswer struct {
 	Key      string // outcome, service, entry, status, method, user, or annotation.KEY
-	Distinct int
+	Distinct int    // values, of which those listed are the most frequent
 	Values   []facetValue
 }
 
@@ -214,8 +214,9 @@ func (c *counter) add(r *trace.Row) {
 	}
 }
 
-// result returns what was counted: of each key the most frequent values.
-func (c *counter) result(values int) *countsAnswer {
+// result returns what was counted: of each key the most frequent values, or of those that
+// contain a text, whatever its case.
+func (c *counter) result(values int, find string) *countsAnswer {
 	a := &c.answer
 	a.Cells = make([][4]int, 0, len(c.cells))
 	for at, n := range c.cells {
@@ -226,8 +227,12 @@ func (c *counter) result(values int) *countsAnswer {
 		facetCell
 		*facetCount
 	}
+	find = strings.ToLower(find)
 	byKey := make(map[string][]counted, len(c.keys))
 	for at, n := range c.values {
+		if find != "" && !strings.Contains(strings.ToLower(at.text), find) {
+			continue
+		}
 		byKey[at.key] = append(byKey[at.key], counted{at, n})
 	}
 	a.Facets = make([]facetAnswer, 0, len(byKey))
@@ -269,12 +274,13 @@ func typed(kind segment.Type, text string) any {
 	return text
 }
 
-// counts answers GET /api/counts?filter=&start=&end=&columns=&values=&key=&token= : how
-// many traces of a window match, by time and duration, and which values they have. It
+// counts answers GET /api/counts?filter=&start=&end=&columns=&values=&key=&find=&token= : how
+// many traces of a window match, by time and duration, and which values they have, or
+// which of them contain what find says. It
 // looks at all of the window, or as many as there is time for; the token leads on to
 // the rest, and answers add up.
 func (h *handler) counts(w http.ResponseWriter, r *http.Request) error {
-	q, err := parameters(r, "filter", "start", "end", "columns", "values", "key", "token")
+	q, err := parameters(r, "filter", "start", "end", "columns", "values", "key", "find", "token")
 	if err != nil {
 		return err
 	}
@@ -308,7 +314,7 @@ func (h *handler) counts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answer := c.result(int(values))
+	answer := c.result(int(values), q.Get("find"))
 	answer.Examined = examined
 	if next != "" {
 		answer.NextToken = &next

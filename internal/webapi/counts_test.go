@@ -94,6 +94,14 @@ func TestCounts(t *testing.T) {
 		!reflect.DeepEqual(c.Facets[0].Values[0].Steps, [][2]int{{12, 4}}) {
 		t.Errorf("two keys: %+v", c)
 	}
+	// Values are looked for among all that were counted, not among those that are listed.
+	if _, c := f.counts(t, "?start=1795355000&end=1795355600&values=1&find=LO"); c.Traces != 11 || len(c.Facets) != 2 ||
+		c.Facets[0].Key != "entry" || c.Facets[0].Distinct != 1 || c.Facets[0].Values[0].Value != "slow" || c.Facets[1].Key != "service" {
+		t.Errorf("looked for: %+v", c)
+	}
+	if _, c := f.counts(t, "?start=1795355000&end=1795355600&values=1&find=t"); len(c.Facets) != 4 || c.Facets[0].Key != "annotation.tenant" || c.Facets[0].Distinct != 3 || len(c.Facets[0].Values) != 1 {
+		t.Errorf("more found than listed: %+v", c)
+	}
 	if _, c := f.counts(t, "?start=1795355000&end=1795355000"); c.Traces != 0 || c.Cells == nil || c.Facets == nil {
 		t.Errorf("an empty window: %+v", c)
 	}

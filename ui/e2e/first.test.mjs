@@ -101,6 +101,14 @@ test('what a destination refused is shown with the reason, and how passing on go
 test('groups are made, changed and deleted', async () => {
   const page = await openPage(server.url, '/groups')
   await page.getByRole('button', { name: 'New group' }).click()
+  // The list of what may come next opens when it is asked for, and lies in front of the dialog.
+  const filter = page.getByRole('combobox', { name: 'Filter expression' })
+  await filter.focus()
+  await page.waitForTimeout(300)
+  assert.equal(await page.getByRole('listbox').count(), 0)
+  await page.keyboard.press('ArrowDown')
+  await page.getByRole('option').last().click()
+  await page.getByRole('listbox').waitFor({ state: 'detached' })
   await page.getByLabel('Name').fill('slow-ones')
   await page.getByRole('combobox', { name: 'Filter expression' }).fill('responsetime >')
   await page.getByRole('button', { name: 'Make group' }).click()
@@ -143,6 +151,10 @@ test('errors of the server are shown in place', async () => {
   await page.goto(`${server.url}/trace/1-00000001-000000000000000000000001`)
   await page.getByRole('heading', { name: 'There is no such trace' }).waitFor()
   await page.goto(`${server.url}/traces?q=${encodeURIComponent('fault annd error')}`)
-  await page.getByText('does not fit at position').waitFor()
+  // Below the bar, and in place of the traces.
+  await page.getByRole('alert').getByText('“annd” does not fit at position 7').waitFor()
+  await page.locator('.misread').getByText('“annd” does not fit at position 7').waitFor()
+  await page.getByRole('button', { name: 'Write AND there' }).click()
+  await page.waitForURL((u) => u.searchParams.get('q') === 'fault AND error')
   await page.context().close()
 })

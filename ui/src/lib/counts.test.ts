@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { addCounts, emptyCounts, facetsOfCounts, heatOf, quantileOf, type CountsAnswer } from './counts'
+import { addCounts, emptyCounts, countedFrom, facetsOfCounts, findFacets, isCut, heatOf, quantileOf, type CountsAnswer } from './counts'
 import { barsOf } from './summary'
 
 const answer = (more: Partial<CountsAnswer>): CountsAnswer => ({ Traces: 3, Failed: 1, Examined: 5, NextToken: null, Partial: false, Cells: [], Facets: [], ...more })
@@ -53,4 +53,28 @@ test('the shape of a trace is put into bytes', () => {
   expect(barsOf([[0, 0, 2, 2], [1, 0.5, 0.5, 0]], (k) => names[k]!, ['shop', 'cards'])).toEqual(Uint8Array.from([0, 0, 255, 2, 1, 64, 64, 0]))
   expect(barsOf([], () => '', [])).toBeNull()
   expect(barsOf([[0, 0, 0, 0]], () => 'shop', ['shop'])).toBeNull()
+})
+
+describe('what was counted', () => {
+  test('say how far back they reach, and whether values are missing', () => {
+    const c = addCounts(emptyCounts(1000, 1100, 10), answer({ NextToken: 't', Cells: [[7, 36, 2, 1], [9, 47, 1, 0]], Facets: [{ Key: 'user', Distinct: 3, Values: [{ Value: 'ann', Count: 2, Failed: 0, Series: [1] }] }] }))
+    expect(countedFrom(c)).toBe(1070)
+    expect(isCut(c)).toBe(true)
+    expect(countedFrom(emptyCounts(1000, 1100, 10))).toBe(1100)
+    expect(countedFrom(addCounts(c, answer({})))).toBeNull()
+  })
+
+  test('are looked through by title and by value', () => {
+    const value = (text: string) => ({ text, count: 1, condition: text })
+    const known = [
+      { key: 'service', title: 'Service', distinct: 2, values: [value('cart'), value('web')] },
+      { key: 'user', title: 'User', distinct: 99, values: [value('ann')] },
+    ]
+    expect(findFacets(known, null, 'SERV').map((f) => f.values.length)).toEqual([2])
+    expect(findFacets(known, null, 'an').map((f) => [f.key, f.values[0]!.text])).toEqual([['user', 'ann']])
+    // What the server found is more than what it had listed.
+    const found = [{ key: 'user', title: 'User', distinct: 1, values: [value('zoe')] }]
+    expect(findFacets(known, found, 'zo').map((f) => f.values[0]!.text)).toEqual(['zoe'])
+    expect(findFacets(known, [], 'zo')).toEqual([])
+  })
 })

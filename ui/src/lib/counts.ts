@@ -125,6 +125,41 @@ export function conditionOf(key: string, value: Scalar): string {
 
 const ORDER = ['outcome', 'service', 'entry', 'status', 'method', 'user']
 
+/** Before when nothing has been counted yet, in epoch seconds: the newest are counted first. Null when all of the window was. */
+export function countedFrom(c: Counts): number | null {
+  if (c.done) return null
+  let first = c.columns
+  for (const at of c.cells.keys()) first = Math.min(first, Math.floor(at / WIDE))
+  return c.from + ((c.to - c.from) * first) / c.columns
+}
+
+/** Are there values that the server counted and did not list? */
+export function isCut(c: Counts): boolean {
+  for (const f of c.facets.values()) if (f.distinct > f.values.size) return true
+  return false
+}
+
+/**
+ * Of attributes whose title contains a text all values, and of others those that contain it. `found` has those
+ * of the latter that the server found, `known` is looked through while there is none.
+ */
+export function findFacets(known: readonly Facet[], found: readonly Facet[] | null, text: string): Facet[] {
+  const wanted = text.toLowerCase()
+  const byTitle = (f: Facet) => f.title.toLowerCase().includes(wanted)
+  const byValue = (f: Facet): Facet => {
+    const values = f.values.filter((v) => v.text.toLowerCase().includes(wanted))
+    return { ...f, values, distinct: values.length }
+  }
+  const there = new Map((found ?? known.map(byValue)).map((f) => [f.key, f]))
+  const out: Facet[] = []
+  for (const f of known) {
+    const hit = byTitle(f) ? f : there.get(f.key)
+    there.delete(f.key)
+    if (hit && hit.values.length > 0) out.push(hit)
+  }
+  return [...out, ...[...there.values()].filter((f) => f.values.length > 0)]
+}
+
 /** The values that traces have, most frequent first; keys that tell little come last. */
 export function facetsOfCounts(c: Counts, most = 8): Facet[] {
   const out: Facet[] = []

@@ -30,22 +30,25 @@ export function parseRange(text: string): number | null {
   return seconds > 0 && seconds <= 10 * 365 * 86_400 ? seconds : null
 }
 
-/** Reads a window out of parameters; without any it is `fallback`. */
-export function readWindow(params: URLSearchParams, now: number, fallback = '15m'): Window {
+/** The window that is looked at when none is asked for, on every page. */
+export const USUAL_RANGE = '15m'
+
+/** Reads a window out of parameters; without any it is the usual one. */
+export function readWindow(params: URLSearchParams, now: number): Window {
   const from = Number(params.get('from') ?? NaN)
   const to = Number(params.get('to') ?? NaN)
   if (Number.isFinite(from) && Number.isFinite(to) && to > from) return { from, to, relative: 0 }
-  const relative = parseRange(params.get('range') ?? fallback) ?? parseRange(fallback)!
+  const relative = parseRange(params.get('range') ?? USUAL_RANGE) ?? parseRange(USUAL_RANGE)!
   return { from: now - relative, to: now, relative }
 }
 
 /** Says a window in words, for buttons. */
-export function windowText(params: URLSearchParams, fallback = '15m'): string | null {
+export function windowText(params: URLSearchParams): string | null {
   if (params.has('from') && params.has('to')) return null
-  const text = params.get('range') ?? fallback
+  const text = params.get('range') ?? USUAL_RANGE
   const known = RANGES.find(([range]) => range === text)
   if (known) return known[1]
-  return parseRange(text) ? `Last ${text}` : RANGES.find(([range]) => range === fallback)![1]
+  return parseRange(text) ? `Last ${text}` : RANGES.find(([range]) => range === USUAL_RANGE)![1]
 }
 
 /** A window twice as long around the same middle, that does not reach beyond now. */
@@ -77,6 +80,11 @@ export function clockStep(span: number, wanted: number): number {
   const raw = span / Math.max(1, wanted)
   if (raw < 1) return niceStep(span, wanted)
   return CLOCK_STEPS.find((step) => step >= raw) ?? niceStep(span, wanted)
+}
+
+/** About how many times of the clock a scale so many pixels wide has room for: a few on a slim one, too. */
+export function marksIn(width: number): number {
+  return Math.max(2, Math.min(5, width / 62), width / 110)
 }
 
 /** Windows that one is compared with: how far back, in words, and in the address. */

@@ -143,6 +143,7 @@ export function AnalyticsPage() {
               counts={null}
               from={whole.more && !whole.loading ? oldest : w.from}
               to={w.to}
+              unknown={whole.loading ? { before: oldest, why: 'not read yet' } : whole.error ? { before: oldest, why: 'not known' } : null}
               chosen={box}
               verb="compare"
               // The box stands still, so the window does, too.
@@ -185,7 +186,7 @@ export function AnalyticsPage() {
             </div>
           </div>
         ) : list.length === 0 && (setA.error || setB.error) ? null : list.length === 0 && !setA.loading && !setB.loading ? (
-          <p class="muted">{setA.rows.length + setB.rows.length === 0 ? 'Neither A nor B has traces in this window.' : setA.rows.length === 0 || setB.rows.length === 0 ? `${setA.rows.length === 0 ? 'A' : 'B'} has no traces: there is nothing to compare with.` : 'Nothing but what chance does, too.'}</p>
+          setA.rows.length > 0 && setB.rows.length > 0 ? <p class="muted">Nothing but what chance does, too.</p> : <NothingToCompare empty={setA.rows.length > 0 ? 'B' : setB.rows.length > 0 ? 'A' : 'both'} filtered={!!(a || (!before && !box && b))} />
         ) : list.length === 0 ? (
           <div class="column" style={{ gap: '12px' }} role="status" aria-label="The sets are read">
             {[88, 70, 76, 52].map((w) => (
@@ -193,7 +194,7 @@ export function AnalyticsPage() {
             ))}
           </div>
         ) : (
-          <div class="card compare-table" role="region" aria-label="Attributes by how much they differ" tabIndex={0}>
+          <div class="card compare-table tells" role="region" aria-label="Attributes by how much they differ" tabIndex={0}>
             <table>
               <thead>
                 <tr>
@@ -216,6 +217,39 @@ export function AnalyticsPage() {
               </tbody>
             </table>
           </div>
+        )}
+      </div>
+    </div>
+  )
+}
+
+/** A set, or both, has no traces: what may be done about it. */
+function NothingToCompare({ empty, filtered }: { empty: 'A' | 'B' | 'both'; filtered: boolean }) {
+  const params = place.value.params
+  return (
+    <div class="empty">
+      <h2>{empty === 'both' ? 'No traces to compare' : `${empty} has no traces`}</h2>
+      <p>
+        {empty === 'both' ? 'Neither A nor B has traces in this window.' : 'There is nothing to compare with.'} {filtered ? 'Look at more time, or ask for less.' : 'Look at more time, or send traces.'}
+      </p>
+      <div class="row">
+        {params.get('range') !== '1d' && (
+          <button class="button" onClick={() => change({ range: '1d', from: null, to: null, box: null })}>
+            Look at the last day
+          </button>
+        )}
+        {filtered && (
+          <button class="button" onClick={() => change({ a: null, b: null })}>
+            Without the filters
+          </button>
+        )}
+        <a class="button" href={href('traces', contextParams(params))}>
+          All traces of the window
+        </a>
+        {empty === 'both' && (
+          <a class="button" href={href('start')}>
+            How to send traces
+          </a>
         )}
       </div>
     </div>
@@ -281,19 +315,19 @@ function Line({ c, a }: { c: Contrast; a: string }) {
       <td class="cell-value">
         <bdi>{c.text || '(empty)'}</bdi> {c.countB === 0 && <span class="badge busy">only in A</span>} {c.countA === 0 && <span class="badge">only in B</span>}
       </td>
-      <td class="right" title={many(c.countA, 'trace')}>
+      <td class="right tells-a" title={many(c.countA, 'trace')}>
         {percent(c.shareA)}
       </td>
-      <td class="right" title={many(c.countB, 'trace')}>
+      <td class="right tells-b" title={many(c.countB, 'trace')}>
         {percent(c.shareB)}
       </td>
-      <td>
+      <td class="tells-bars">
         <svg width="100%" height="14" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">
           <rect width={c.shareA * 100} height="6" class="share-a" />
           <rect y="8" width={c.shareB * 100} height="6" class="share-b" />
         </svg>
       </td>
-      <td>
+      <td class="tells-actions">
         <span class="value-actions shown">
           <button title={`Only with ${c.condition} in A`} aria-label={`Only ${c.title} ${c.text} in A`} onClick={() => change({ a: and(a, c.condition) })}>
             <Plus />
@@ -326,12 +360,24 @@ function Figures({ set, href: link, against }: { set: SetOf; href: string; again
   const f = useMemo(() => figuresOf(set.rows), [set.rows])
   const other = useMemo(() => (against ? figuresOf(against.rows) : null), [against?.rows])
   const ready = other && !set.loading && !against!.loading
+  if (set.rows.length === 0 && (set.loading || set.error))
+    return (
+      <dl class="figures" aria-busy={set.loading}>
+        {['Traces', 'p50', 'p95', 'Failed'].map((name, k) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{set.loading ? <span class="skeleton figure" role="img" aria-label="is loading" /> : <span class="muted">–</span>}</dd>
+            {k === 0 && <dd class="muted">{set.loading ? 'loading…' : 'not known'}</dd>}
+          </div>
+        ))}
+      </dl>
+    )
   return (
     <dl class="figures num" aria-busy={set.loading}>
       <div>
         <dt>Traces</dt>
         <dd>{exact(set.rows.length)}</dd>
-        <dd class="muted">{set.loading ? 'loading…' : set.more ? <a href={link}>the newest</a> : <a href={link}>all of them</a>}</dd>
+        <dd class="muted">{set.loading ? 'loading…' : set.error ? 'not all that there are' : set.more ? <a href={link}>the newest</a> : <a href={link}>all of them</a>}</dd>
       </div>
       <div>
         <dt>p50</dt>
@@ -345,7 +391,7 @@ function Figures({ set, href: link, against }: { set: SetOf; href: string; again
       </div>
       <div>
         <dt>Failed</dt>
-        <dd class={f.failed ? 'text-fault' : ''}>{percent(f.failed)}</dd>
+        <dd class={f.failed ? 'text-fault' : ''}>{set.rows.length > 0 ? percent(f.failed) : '–'}</dd>
         {ready && <Delta a={other.failed} b={f.failed} worse />}
       </div>
     </dl>

@@ -2,13 +2,14 @@
 // from the server, which alone knows the language.
 
 import { useSignal } from '@preact/signals'
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { get, post, type Completion, type ExplainAnswer } from '../lib/api'
 import { tokens } from '../lib/expression'
 import { findTraceID } from '../lib/ids'
 import { go, href, place } from '../lib/place'
 import { exact } from '../lib/format'
 import { readWindow } from '../lib/window'
+import { useBeside } from './anchor'
 import { Close, Search } from './icons'
 import { localStorageGet, localStorageSet } from './parts'
 
@@ -44,16 +45,90 @@ export function unitOffset(text: string, bytes: number): number {
   return text.length
 }
 
+/** Milliseconds without a key after which an expression is judged: half of one is no mistake yet. */
+const PAUSE = 600
+
+type Mistake = NonNullable<ExplainAnswer['Error']>
+
+/** What is wrong, and where. */
+function MistakeWords({ mistake }: { mistake: Mistake }) {
+  return (
+    <>
+      <b>{mistake.Found ? `“${mistake.Found}” does not fit at position ${mistake.Position}.` : mistake.Message}</b>
+      {mistake.Expected?.length > 0 && <span class="muted"> Expected: {mistake.Expected.slice(0, 6).join(', ')}</span>}
+    </>
+  )
+}
+
+/** The expression with the suggestion in place of the mistake. */
+function corrected(expression: string, mistake: Mistake): string {
+  const from = unitOffset(expression, mistake.Offset)
+  return expression.slice(0, from) + mistake.Suggestion + expression.slice(from + mistake.Found.length)
+}
+
+/** In place of what an expression that cannot be read would have found: what is wrong with it, and what can be done. */
+export function Misread({ expression, message, onChange, id = 'filter' }: { expression: string; message: string; onChange: (text: string) => void; id?: string }) {
+  const [mistake, setMistake] = useState<Mistake | null>(null)
+  useEffect(() => {
+    const abort = new AbortController()
+    setMistake(null)
+    post<ExplainAnswer>('api/explain', { Expression: expression }, abort.signal).then(
+      (a) => setMistake(a.Error ?? null),
+      () => {}, // the message says it in short
+    )
+    return () => abort.abort()
+  }, [expression])
+  const at = mistake ? unitOffset(expression, mistake.Offset) : 0
+  const end = at + (mistake?.Found.length ?? 0)
+  return (
+    <div class="empty misread">
+      <h2>The filter cannot be read</h2>
+      <p>{mistake ? <MistakeWords mistake={mistake} /> : message}</p>
+      {mistake && (
+        <code class="misread-place">
+          {expression.slice(0, at)}
+          <span class="wrong">{expression.slice(at, end) || '\u00a0'}</span>
+          {expression.slice(end)}
+        </code>
+      )}
+      <div class="row">
+        {mistake?.Suggestion && (
+          <button class="button primary" onClick={() => onChange(corrected(expression, mistake))}>
+            Write {mistake.Suggestion} there
+          </button>
+        )}
+        {mistake && (
+          <button
+            class="button"
+            onClick={() => {
+              const bar = document.getElementById(id) as HTMLInputElement | null
+              bar?.focus()
+              bar?.setSelectionRange(at, end)
+            }}
+          >
+            Go to the place
+          </button>
+        )}
+        <button class="button" onClick={() => onChange('')}>
+          Without the filter
+        </button>
+      </div>
+    </div>
+  )
+}
+
 export function FilterBar({ value, onChange, id = 'filter' }: { value: string; onChange: (text: string) => void; id?: string }) {
   const text = useSignal(value)
   // What may come next, and where the cursor was when it was asked for.
   const items = useSignal<(Completion & { at?: number }) | null>(null)
   const active = useSignal(-1)
   const open = useSignal(false)
-  const problem = useSignal<ExplainAnswer['Error'] | null>(null)
+  const problem = useSignal<Mistake | null>(null)
   const meaning = useSignal('')
   const input = useRef<HTMLInputElement>(null)
   const colours = useRef<HTMLDivElement>(null)
+  const frame = useRef<HTMLDivElement>(null)
+  const box = useRef<HTMLDivElement>(null)
   const abort = useRef<AbortController | null>(null)
   const timer = useRef(0)
 
@@ -65,6 +140,7 @@ export function FilterBar({ value, onChange, id = 'filter' }: { value: string; o
   useEffect(
     () => () => {
       clearTimeout(timer.current)
+      clearTimeout(checkTimer.current)
       abort.current?.abort()
     },
     [],
@@ -140,11 +216,14 @@ export function FilterBar({ value, onChange, id = 'filter' }: { value: string; o
     }
   }
 
-  const later = () => {
-    clearTimeout(checkTimer.current)
-    checkTimer.current = window.setTimeout(() => void check(text.peek()), 350)
-  }
   const checkTimer = useRef(0)
+  const later = (pause = PAUSE) => {
+    clearTimeout(checkTimer.current)
+    checkTimer.current = window.setTimeout(() => {
+      checkTimer.current = 0
+      void check(text.peek())
+    }, pause)
+  }
 
   function run() {
     open.value = false
@@ -176,9 +255,17 @@ export function FilterBar({ value, onChange, id = 'filter' }: { value: string; o
     )
   })
   const list = open.value && items.value && items.value.Items.length > 0 ? items.value : null
+  useLayoutEffect(() => {
+    if (list) box.current?.showPopover?.()
+  }, [list !== null])
+  useBeside(list !== null, frame, box, 340)
+  const show = () => {
+    open.value = true
+    complete()
+  }
   return (
     <div class={`filter ${bad ? 'bad' : ''}`}>
-      <div class="filter-box">
+      <div class="filter-box" ref={frame}>
         <Search />
         <div class="filter-text">
           <div class="filter-colours" ref={colours} aria-hidden="true">
@@ -202,11 +289,11 @@ export function FilterBar({ value, onChange, id = 'filter' }: { value: string; o
             aria-activedescendant={list && active.value >= 0 ? `${id}-${active.value}` : undefined}
             aria-invalid={bad ? true : undefined}
             aria-describedby={bad ? `${id}-problem` : undefined}
-            onFocus={() => {
-              open.value = true
-              complete()
+            // Focus alone opens nothing: it may have come from a dialog, or a key.
+            onBlur={() => {
+              setTimeout(() => (open.value = false), 120)
+              if (checkTimer.current) later(0)
             }}
-            onBlur={() => setTimeout(() => (open.value = false), 120)}
             onScroll={(e) => {
               if (colours.current) colours.current.scrollLeft = e.currentTarget.scrollLeft
             }}
@@ -215,17 +302,14 @@ export function FilterBar({ value, onChange, id = 'filter' }: { value: string; o
               if (clean !== e.currentTarget.value) e.currentTarget.value = clean
               text.value = clean
               problem.value = null
-              open.value = true
-              complete()
+              show()
               later()
             }}
-            onClick={() => {
-              open.value = true
-              complete()
-            }}
+            onClick={show}
             onKeyDown={(e) => {
               const n = list?.Items.length ?? 0
-              if (e.key === 'ArrowDown' && n > 0) active.value = (active.value + 1) % n
+              if (e.key === 'ArrowDown' && n === 0) show()
+              else if (e.key === 'ArrowDown') active.value = (active.value + 1) % n
               else if (e.key === 'ArrowUp' && n > 0) active.value = (active.value + n - 1 + (active.value < 0 ? 1 : 0)) % n
               else if (e.key === 'Tab' && list && !e.shiftKey && n > 0 && text.value.trim()) insert(Math.max(0, active.value))
               else if (e.key === 'Enter') {
@@ -234,10 +318,8 @@ export function FilterBar({ value, onChange, id = 'filter' }: { value: string; o
               } else if (e.key === 'Escape') {
                 if (list) open.value = false
                 else e.currentTarget.blur()
-              } else if (e.key === ' ' && e.ctrlKey) {
-                open.value = true
-                complete()
-              } else {
+              } else if (e.key === ' ' && e.ctrlKey) show()
+              else {
                 if (e.key === 'ArrowLeft' || e.key === 'ArrowRight') setTimeout(complete)
                 return
               }
@@ -262,7 +344,7 @@ export function FilterBar({ value, onChange, id = 'filter' }: { value: string; o
         )}
       </div>
       {list && (
-        <div class="completion" id={`${id}-list`} role="listbox" aria-label="What may come next">
+        <div ref={box} class="completion" popover="manual" id={`${id}-list`} role="listbox" aria-label="What may come next">
           {list.Items.map((item, k) => (
             <div
               key={k}
@@ -287,20 +369,18 @@ export function FilterBar({ value, onChange, id = 'filter' }: { value: string; o
       )}
       {bad && !list && (
         <div class="filter-problem" id={`${id}-problem`} role="alert">
-          <b>{bad.Found ? `“${bad.Found}” does not fit at position ${bad.Position}.` : bad.Message}</b>{' '}
+          <MistakeWords mistake={bad} />{' '}
           {bad.Suggestion && (
             <button
               class="link"
               onClick={() => {
-                const from = unitOffset(text.peek(), bad.Offset)
-                text.value = text.peek().slice(0, from) + bad.Suggestion + text.peek().slice(from + bad.Found.length)
+                text.value = corrected(text.peek(), bad)
                 run()
               }}
             >
               Did you mean {bad.Suggestion}?
             </button>
-          )}{' '}
-          {bad.Expected?.length > 0 && <span class="muted">Expected: {bad.Expected.slice(0, 6).join(', ')}</span>}
+          )}
         </div>
       )}
       <div class="hidden-visually" aria-live="polite">

@@ -79,17 +79,17 @@ export function Palette() {
 function OpenPalette({ close }: { close: () => void }) {
   const text = useSignal('')
   const at = useSignal(0)
-  const services = useSignal<{ Text: string; Count: number | null }[]>([])
+  const services = useSignal<Completion | null>(null)
   const list = useRef<HTMLDivElement>(null)
   useEffect(() => void loadViews().catch(() => {}), []) // without them the rest still works
   useEffect(() => {
     const abort = new AbortController()
-    const w = readWindow(place.peek().params, Date.now() / 1000, '1h')
+    const w = readWindow(place.peek().params, Date.now() / 1000)
     const timer = setTimeout(
       () =>
         get<Completion>('api/complete', { kind: 'service_name', prefix: text.value, start: w.from, end: w.to + 1, limit: 8 }, abort.signal).then(
-          (c) => (services.value = c.Items),
-          () => (services.value = []),
+          (c) => (services.value = c),
+          () => (services.value = null),
         ),
       text.value ? 120 : 0,
     )
@@ -104,7 +104,9 @@ function OpenPalette({ close }: { close: () => void }) {
   if (id) found.push({ group: 'Trace', text: `Open trace ${id}`, run: () => go(href(`trace/${id}`)) })
   else if (/[=<>(]|^(fault|error|throttle|ok)$/i.test(text.value.trim())) found.push({ group: 'Search', text: `Find traces: ${text.value.trim()}`, run: () => go(href('traces', { ...context(), q: text.value.trim() })) })
   found.push(...commands().filter((c) => needle === '' || needle.split(/\s+/).every((w) => c.text.toLowerCase().includes(w))))
-  for (const s of services.value) found.push({ group: 'Services', text: s.Text, hint: s.Count === null ? '' : many(s.Count, 'trace'), run: () => go(href('traces', { ...context(), q: `service(${quote(s.Text)})` })) })
+  // Of many traces only the newest are counted here.
+  const least = services.value?.Partial ? 'at least ' : ''
+  for (const s of services.value?.Items ?? []) found.push({ group: 'Services', text: s.Text, hint: s.Count === null ? '' : least + many(s.Count, 'trace'), run: () => go(href('traces', { ...context(), q: `service(${quote(s.Text)})` })) })
   const active = Math.min(at.value, found.length - 1)
   const run = (c: Command | undefined) => {
     if (!c) return

@@ -6,6 +6,7 @@ import { createPortal, flushSync } from 'preact/compat'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { AnswerError } from '../lib/api'
 import { url } from '../lib/place'
+import { useBeside } from './anchor'
 import { Close, Fault, Throttle, Warning } from './icons'
 
 export const toast = signal('')
@@ -126,33 +127,16 @@ export function Popover({
     setOpen(false)
     button.current?.focus()
   }
+  useBeside(open, button, box, 560)
   useLayoutEffect(() => {
     if (!open) return
-    const place = () => {
-      const b = button.current!.getBoundingClientRect()
-      const e = box.current!
-      const left = Math.max(8, Math.min(b.left, innerWidth - e.offsetWidth - 8))
-      const below = b.bottom + 5
-      const top = below + e.offsetHeight > innerHeight - 8 ? Math.max(8, b.top - e.offsetHeight - 5) : below
-      e.style.left = `${left}px`
-      e.style.top = `${top}px`
-    }
-    place()
     const first = box.current!.querySelector<HTMLElement>('[data-autofocus], [aria-checked="true"], button, a, input')
     first?.focus({ preventScroll: false })
     const outside = (event: Event) => {
       if (!box.current?.contains(event.target as Node) && !button.current?.contains(event.target as Node)) setOpen(false)
     }
     addEventListener('pointerdown', outside, true)
-    addEventListener('resize', place)
-    // What it shows may come later, and be larger.
-    const grown = new ResizeObserver(place)
-    grown.observe(box.current!)
-    return () => {
-      grown.disconnect()
-      removeEventListener('pointerdown', outside, true)
-      removeEventListener('resize', place)
-    }
+    return () => removeEventListener('pointerdown', outside, true)
   }, [open])
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === 'Escape') {

@@ -4,7 +4,7 @@ import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { timeParts } from '../lib/format'
 import { change, place } from '../lib/place'
-import { parseRange, RANGES, readWindow, windowText, zoomOut } from '../lib/window'
+import { parseRange, RANGES, readWindow, USUAL_RANGE, windowText, zoomOut } from '../lib/window'
 import { Clock, Down, ZoomOut } from './icons'
 import { localStorageSet, Popover, utc } from './parts'
 
@@ -19,15 +19,15 @@ function parseTime(text: string): number {
   return new Date(utc.peek() ? `${text}Z` : text).getTime() / 1000
 }
 
-export function RangePicker({ fallback = '15m' }: { fallback?: string }) {
+export function RangePicker() {
   const params = place.value.params
-  const words = windowText(params, fallback)
-  const w = readWindow(params, Date.now() / 1000, fallback)
+  const words = windowText(params)
+  const w = readWindow(params, Date.now() / 1000)
   const from = timeParts(w.from, utc.value, 0)
   const to = timeParts(w.to, utc.value, 0)
   return (
     <div class="row" style={{ gap: '4px' }}>
-      <Popover label="Window of time" class="button" body={(close) => <Choices close={close} fallback={fallback} />}>
+      <Popover label="Window of time" class="button" body={(close) => <Choices close={close} />}>
         <Clock />
         <span class="num">{words ?? `${from.date} ${from.time} – ${from.date === to.date ? '' : `${to.date} `}${to.time}`}</span>
         <Down />
@@ -38,7 +38,7 @@ export function RangePicker({ fallback = '15m' }: { fallback?: string }) {
         title="Twice as long a window"
         onClick={() => {
           const now = Date.now() / 1000
-          const z = zoomOut(readWindow(place.peek().params, now, fallback), now)
+          const z = zoomOut(readWindow(place.peek().params, now), now)
           change({ from: Math.round(z.from), to: Math.round(z.to), range: null })
         }}
       >
@@ -48,11 +48,11 @@ export function RangePicker({ fallback = '15m' }: { fallback?: string }) {
   )
 }
 
-function Choices({ close, fallback }: { close: () => void; fallback: string }) {
-  const w = readWindow(place.peek().params, Date.now() / 1000, fallback)
+function Choices({ close }: { close: () => void }) {
+  const w = readWindow(place.peek().params, Date.now() / 1000)
   const own = useSignal('')
   const problem = useSignal('')
-  const current = place.value.params.has('from') ? '' : (place.value.params.get('range') ?? fallback)
+  const current = place.value.params.has('from') ? '' : (place.value.params.get('range') ?? USUAL_RANGE)
   return (
     <div style={{ width: '292px' }}>
       {RANGES.map(([range, text]) => (

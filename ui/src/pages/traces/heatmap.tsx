@@ -5,7 +5,7 @@ import { useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { duration, exact, timeParts } from '../../lib/format'
 import { heatOf, type Counts } from '../../lib/counts'
 import { heat, heatCells, type TraceRow } from '../../lib/summary'
-import { clockStep } from '../../lib/window'
+import { clockStep, marksIn } from '../../lib/window'
 import { ChartTable } from '../../ui/charttable'
 import { prepare, themeVersion, token, useSize, utc } from '../../ui/parts'
 
@@ -23,8 +23,36 @@ export interface Part {
   high: number | null
 }
 
-/** With `counts` it shows all of the window, without them what is loaded. `chosen` is framed; `verb` is what a brush does. */
-export function Heatmap({ rows, counts, from, to, chosen, verb = 'traces', onBrush }: { rows: { readonly value: readonly TraceRow[] }; counts: Counts | null; from: number; to: number; chosen?: Part | null; verb?: string; onBrush: (from: number, to: number, low: number | null, high: number | null) => void }) {
+/** Hatches what nothing is known of, and says why where there is room. */
+function hatch(g: CanvasRenderingContext2D, left: number, width: number, height: number, why: string) {
+  g.save()
+  g.beginPath()
+  g.rect(left, TOP, width, height)
+  g.clip()
+  g.strokeStyle = token('--line-strong')
+  g.lineWidth = 1
+  g.beginPath()
+  for (let x = left - height; x < left + width; x += 8) {
+    g.moveTo(x, TOP + height)
+    g.lineTo(x + height, TOP)
+  }
+  g.stroke()
+  const room = g.measureText(why).width + 14
+  if (room < width) {
+    g.textAlign = 'center'
+    g.fillStyle = token('--bg')
+    g.fillRect(left + (width - room) / 2, TOP + height / 2 - 10, room, 20)
+    g.fillStyle = token('--muted')
+    g.fillText(why, left + width / 2, TOP + height / 2)
+  }
+  g.restore()
+}
+
+/**
+ * With `counts` it shows all of the window, without them what is loaded. Of what lies before `unknown` nothing
+ * is known. `chosen` is framed; `verb` is what a brush does.
+ */
+export function Heatmap({ rows, counts, from, to, unknown, chosen, verb = 'traces', onBrush }: { rows: { readonly value: readonly TraceRow[] }; counts: Counts | null; from: number; to: number; unknown?: { before: number; why: string } | null; chosen?: Part | null; verb?: string; onBrush: (from: number, to: number, low: number | null, high: number | null) => void }) {
   const frame = useRef<HTMLDivElement>(null)
   const canvas = useRef<HTMLCanvasElement>(null)
   const size = useSize(frame)
@@ -62,14 +90,14 @@ export function Heatmap({ rows, counts, from, to, chosen, verb = 'traces', onBru
         g.textAlign = 'right'
         g.fillText(p >= 2 ? `${10 ** p} s` : duration(10 ** p), LEFT - 7, Math.min(Math.max(y, 7), HEIGHT - BOTTOM - 4))
       }
-      const step = clockStep(to - from, Math.max(2, plot / 110))
+      const step = clockStep(to - from, marksIn(plot))
       g.textAlign = 'center'
       const zone = utc.value ? 0 : new Date(from * 1000).getTimezoneOffset() * 60
       for (let t = Math.ceil((from - zone) / step) * step + zone; t < to; t += step) {
         const x = LEFT + ((t - from) / (to - from)) * plot
         const parts = timeParts(t, utc.value, 0)
         g.fillStyle = faint
-        if (x > LEFT + 20 && x < size.width - 24) g.fillText(step >= 86_400 ? parts.date.slice(5) : step < 60 ? parts.time : parts.time.slice(0, 5), x, HEIGHT - 8)
+        if (x < size.width - 20) g.fillText(step >= 86_400 ? parts.date.slice(5) : step < 60 ? parts.time : parts.time.slice(0, 5), x, HEIGHT - 8)
         g.fillStyle = token('--grid')
         g.fillRect(Math.round(x), TOP, 1, plotHeight)
       }
@@ -93,6 +121,7 @@ export function Heatmap({ rows, counts, from, to, chosen, verb = 'traces', onBru
           }
         }
       }
+      if (unknown && unknown.before > from) hatch(g, LEFT, Math.min(1, (unknown.before - from) / (to - from)) * plot, plotHeight, unknown.why)
       const framed = (x0: number, y0: number, x1: number, y1: number) => {
         g.fillStyle = token('--accent-soft')
         g.strokeStyle = token('--accent')
@@ -113,7 +142,7 @@ export function Heatmap({ rows, counts, from, to, chosen, verb = 'traces', onBru
       if (b) framed(b.x0, b.y0, b.x1, b.y1)
       g.textAlign = 'left'
     })
-  }, [h, size.width, chosen])
+  }, [h, size.width, chosen, unknown?.before, unknown?.why])
 
   const where = (event: PointerEvent) => {
     const r = canvas.current!.getBoundingClientRect()
@@ -127,7 +156,7 @@ export function Heatmap({ rows, counts, from, to, chosen, verb = 'traces', onBru
   const n = hv ? h.counts[hv.y * columns + hv.x]! : 0
   return (
     <>
-    <div class="heatmap" ref={frame} role="img" aria-label={`${total} traces by time and duration; the table below has them`}>
+    <div class="heatmap" ref={frame} role="img" aria-label={`${total} traces by time and duration; the table below has them${unknown ? `. Those before ${timeParts(unknown.before, utc.value, 0).time} are ${unknown.why}` : ''}`}>
       <canvas
         ref={canvas}
         style={{ width: `${size.width}px`, height: `${HEIGHT}px` }}

@@ -1,18 +1,18 @@
 // The search for traces: filter, heatmap, counts, and the traces themselves.
 
-import { useSignal, type ReadonlySignal } from '@preact/signals'
+import { useSignal } from '@preact/signals'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { AnswerError } from '../../lib/api'
 import { entryText, inBasket, lookAt, type Kept } from '../../lib/basket'
-import { colours } from '../../lib/colour'
+import { assignColours, byCount } from '../../lib/colour'
 import { and, andNot } from '../../lib/expression'
 import { ago, duration, exact, many, percent, timeParts } from '../../lib/format'
 import { seconds } from '../../lib/histogram'
 import { change, contextParams, go, href, param, place } from '../../lib/place'
-import { facetsOfCounts, type Counts } from '../../lib/counts'
-import { facets, ROW, type TraceRow } from '../../lib/summary'
+import { countedFrom, facetsOfCounts, findFacets, isCut, type Counts } from '../../lib/counts'
+import { facets, ROW, type Facet, type TraceRow } from '../../lib/summary'
 import { compareBasket, toggleBasket } from '../../ui/basket'
-import { FilterBar } from '../../ui/filterbar'
+import { FilterBar, Misread } from '../../ui/filterbar'
 import { Basket, Close, Columns, Copy, Fault, Filter, Live, Minus, Pause, Play, Plus, Throttle, Warning } from '../../ui/icons'
 import { useShortcuts } from '../../ui/keys'
 import { slim } from '../../ui/media'
@@ -23,7 +23,7 @@ import { WhyButton } from '../../ui/why'
 import { Heatmap } from './heatmap'
 import { Grouped } from './grouped'
 import { tracesCSV } from './rows'
-import { createSearch, wholeFilter, type SearchState } from './search'
+import { countWindow, createSearch, wholeFilter, type SearchState } from './search'
 
 export const COLUMNS: Record<string, { title: string; cls: string; text: (r: TraceRow) => string }> = {
   time: { title: 'Time', cls: 'col-time', text: (r) => (Number.isNaN(r.start) ? '–' : timeParts(r.start, utc.peek()).time) },
@@ -42,7 +42,7 @@ export const COLUMNS: Record<string, { title: string; cls: string; text: (r: Tra
 const STANDARD = ['time', 'status', 'duration', 'shape', 'request', 'services']
 
 /** The least room that columns need, in pixels, on a wide screen and on a slim one, which leaves some out; others take 150. */
-const ROOM: Record<string, readonly [number, number]> = { time: [98, 0], status: [92, 76], duration: [104, 76], shape: [84, 0], request: [120, 120], services: [132, 0], response: [84, 84], id: [300, 300] }
+const ROOM: Record<string, readonly [number, number]> = { time: [98, 98], status: [92, 76], duration: [104, 76], shape: [84, 0], request: [120, 120], services: [132, 0], response: [84, 84], id: [300, 300] }
 
 /** How wide the list has to be at least; it scrolls sideways where there is less. */
 function leastWidth(columns: readonly string[]): number {
@@ -56,6 +56,12 @@ function columnsOf(text: string): string[] {
   if (list.length > 0) return list
   const saved = localStorageGet('roentgen.columns')
   return saved ? saved.split(',').filter((c) => c in COLUMNS || c.startsWith('a.')) : STANDARD
+}
+
+/** The columns that there is room for: on a slim screen the request has the time below it. */
+function fitting(columns: string[]): { columns: string[]; timeBelow: boolean } {
+  const timeBelow = slim.value && columns.includes('time') && columns.includes('request')
+  return { columns: timeBelow ? columns.filter((c) => c !== 'time') : columns, timeBelow }
 }
 
 /** A row as the basket has it. */
@@ -88,14 +94,17 @@ function useTotals(rows: readonly TraceRow[]): { failures: number; longest: numb
   }, [rows])
 }
 
-/** The colours of services, by name. */
+/** The colours of services, by name: the most frequent choose first, so that they have the same on each visit. */
 function usePalette(rows: readonly TraceRow[], counts: Counts | null): Map<string, number> {
   return useMemo(() => {
-    // Those that only the server counted have a colour, too.
-    const counted = [...(counts?.facets.get('service')?.values.values() ?? [])].map((v) => String(v.value))
-    const names = [...new Set([...rows.flatMap((r) => r.services), ...counted])].sort()
-    const c = colours(names)
-    return new Map(names.map((n, i) => [n, c[i]!]))
+    const known = new Map<string, number>()
+    for (const r of rows) for (const name of r.services) known.set(name, (known.get(name) ?? 0) + 1)
+    const counted = counts?.facets.get('service')?.values.values()
+    if (!counted) return assignColours(byCount(known))
+    // Those of which the server counted too few to list have a colour, too, after all others.
+    const all = new Map([...known.keys()].map((name) => [name, 0]))
+    for (const v of counted) all.set(String(v.value), v.count)
+    return assignColours(byCount(all))
   }, [rows, counts])
 }
 
@@ -200,10 +209,14 @@ export function TracesPage() {
   )
   const setFilter = (text: string) => change({ q: text, row: null })
   // What is wrong with a filter is said below it.
-  const misread = q !== '' && search.error.value instanceof AnswerError && search.error.value.status === 400
-  const columns = columnsOf(param('cols').value)
+  const misread = q !== '' && isMistake(search.error.value) ? search.error.value : null
+  const chosen = columnsOf(param('cols').value)
+  const { columns, timeBelow } = fitting(chosen)
   const counts = search.counts.value
-  const { failures, longest } = useTotals(rows)
+  const error = search.error.value
+  // What is shown was counted in the window of then.
+  const heat = counts ?? w
+  const { longest } = useTotals(rows)
   const palette = usePalette(rows, counts)
 
   return (
@@ -229,22 +242,17 @@ export function TracesPage() {
       <Heatmap
         rows={search.rows}
         counts={counts}
-        from={w.from}
-        to={w.to}
+        from={heat.from}
+        to={heat.to}
+        unknown={unknownPart(search)}
         onBrush={(from, to, low, high) => {
           let next = q
           if (low !== null && high !== null) next = and(next, `duration >= ${seconds(low)} AND duration <= ${seconds(high)}`)
-          change({ q: next, from: from === w.from ? params.get('from') : Math.floor(from * 1000) / 1000, to: to === w.to ? params.get('to') : Math.ceil(to * 1000) / 1000, range: from === w.from && to === w.to ? params.get('range') : null, row: null })
+          change({ q: next, from: from === heat.from ? params.get('from') : Math.floor(from * 1000) / 1000, to: to === heat.to ? params.get('to') : Math.ceil(to * 1000) / 1000, range: from === heat.from && to === heat.to ? params.get('range') : null, row: null })
         }}
       />
       <div class="result-line">
-        <span class="num" aria-live="polite" hidden={misread}>
-          <b>{exact(counts ? counts.traces : rows.length)}</b>
-          {counts ? (counts.done ? ' traces' : ' traces so far…') : search.complete.value ? ' traces' : search.state.value === 'loading' ? ' traces so far…' : ' newest traces'}
-          {counts ? counts.failed > 0 && <span class="text-fault"> · {percent(counts.failed / counts.traces)} failed</span> : failures > 0 && <span class="text-fault"> · {percent(failures / rows.length)} failed</span>}
-          {counts && counts.examined > counts.traces && <span class="muted"> · {exact(counts.examined)} examined</span>}
-          {counts && !search.complete.value && rows.length > 0 && <span class="muted"> · {exact(rows.length)} loaded</span>}
-        </span>
+        <HowMany search={search} hidden={misread !== null} />
         {!search.complete.value && search.state.value === 'paused' && !search.error.value && (
           <button class="button plain" onClick={search.fetchAll}>
             Load all{slim.value ? '' : ' of the window'}
@@ -270,7 +278,7 @@ export function TracesPage() {
         <button class="button facet-button" aria-pressed={slim.value ? narrowFacets.value : showFacets} onClick={() => (slim.value ? (narrowFacets.value = !narrowFacets.value) : change({ facets: showFacets ? '0' : null }, { replace: true }))}>
           <Filter /> Counts
         </button>
-        <Popover label="Columns" body={() => <ColumnChooser columns={columns} rows={search.rows.value} />}>
+        <Popover label="Columns" body={() => <ColumnChooser columns={chosen} rows={search.rows.value} />}>
           <Columns /> Columns
         </Popover>
         <button class="button icon" aria-label="Copy the traces as CSV" title="Copy the traces as CSV" onClick={() => void copy(tracesCSV(list.current), `${many(list.current.length, 'row')} copied`)}>
@@ -278,7 +286,7 @@ export function TracesPage() {
         </button>
       </div>
       <div class="traces-body">
-        {(showFacets || narrowFacets.value) && <Facets rows={search.rows} counts={counts} q={q} setFilter={setFilter} palette={palette} open={narrowFacets.value} close={() => (narrowFacets.value = false)} />}
+        {(showFacets || narrowFacets.value) && <Facets search={search} counts={counts} q={q} setFilter={setFilter} palette={palette} open={narrowFacets.value} close={() => (narrowFacets.value = false)} />}
         {by ? (
           <Grouped by={by} from={w.from} to={w.to} filter={wholeFilter()} only={(condition) => change({ q: and(q, condition), by: null, row: null })} />
         ) : (
@@ -307,29 +315,70 @@ export function TracesPage() {
             <NothingFound q={q} />
           ) : shown.length === 0 ? (
             misread ? (
+              <Misread expression={q} message={misread.message} onChange={setFilter} />
+            ) : error ? (
               <div class="empty">
-                <h2>The filter cannot be read</h2>
-                <p>What is wrong with it is said below the bar.</p>
-                <div class="row">
-                  <button class="button" onClick={() => change({ q: null })}>
-                    Without the filter
-                  </button>
-                </div>
+                <h2>The traces are not known</h2>
+                <p>The server did not give them. They come as soon as it does.</p>
+                <button class="button" onClick={search.start}>
+                  Try again
+                </button>
               </div>
-            ) : search.error.value ? null : <div class="column" style={{ padding: '12px', gap: '12px' }}>
+            ) : <div class="column" style={{ padding: '12px', gap: '12px' }}>
               {Array.from({ length: 8 }, (_, i) => (
                 <div key={i} class="skeleton" style={{ height: '14px', width: `${90 - i * 6}%` }} />
               ))}
             </div>
           ) : (
             <Virtual handle={handle} count={shown.length} height={38} label="Traces found" onNearEnd={search.more}>
-              {(i) => <Row key={i % 199} r={list.current[i]!} i={i} columns={columns} selected={i === at} open={openRow} longest={longest} palette={palette} />}
+              {(i) => <Row key={i % 199} r={list.current[i]!} i={i} columns={columns} timeBelow={timeBelow} selected={i === at} open={openRow} longest={longest} palette={palette} />}
             </Virtual>
           )}
         </div>
         )}
       </div>
     </div>
+  )
+}
+
+/** Is it the question that was wrong, and not that there was no answer? */
+function isMistake(error: Error | null): error is AnswerError {
+  return error instanceof AnswerError && error.status === 400
+}
+
+/** The part of the window that nothing is known of, and why: the newest traces come first. */
+function unknownPart(search: SearchState): { before: number; why: string } | null {
+  const counts = search.counts.value
+  if (counts) {
+    const before = countedFrom(counts)
+    return before === null ? null : { before, why: search.uncounted.value ? 'not counted' : 'not counted yet' }
+  }
+  const before = search.reached.value
+  return before === null || isMistake(search.error.value) ? null : { before, why: search.error.value ? 'not known' : search.state.value === 'loading' ? 'not read yet' : 'not loaded' }
+}
+
+/** How many traces there are, as far as that is known. */
+function HowMany({ search, hidden }: { search: SearchState; hidden: boolean }) {
+  const rows = search.rows.value
+  const counts = search.counts.value
+  const complete = search.complete.value
+  const { failures } = useTotals(rows)
+  const w = search.window.value
+  if (!counts && rows.length === 0 && !complete)
+    return (
+      <span class="muted" aria-live="polite" hidden={hidden}>
+        {search.error.value ? 'How many traces there are is not known' : search.state.value === 'loading' ? 'Searching…' : 'No trace yet'}
+      </span>
+    )
+  return (
+    <span class="num" aria-live="polite" hidden={hidden}>
+      <b>{exact(counts ? counts.traces : rows.length)}</b>
+      {counts ? (counts.done ? ' traces' : ' traces so far…') : complete ? ' traces' : search.state.value === 'loading' ? ' traces so far…' : ' newest traces'}
+      {counts ? counts.failed > 0 && <span class="text-fault"> · {percent(counts.failed / counts.traces)} failed</span> : failures > 0 && <span class="text-fault"> · {percent(failures / rows.length)} failed</span>}
+      {counts && counts.examined > counts.traces && <span class="muted"> · {exact(counts.examined)} examined</span>}
+      {counts && !complete && rows.length > 0 && <span class="muted"> · {exact(rows.length)} loaded</span>}
+      {search.error.value && <span class="text-error"> · as of {timeParts((counts ?? w).to, utc.value, 0).time}</span>}
+    </span>
   )
 }
 
@@ -361,7 +410,7 @@ function NothingFound({ q }: { q: string }) {
   )
 }
 
-function Row({ r, i, columns, selected, open, longest, palette }: { r: TraceRow; i: number; columns: string[]; selected: boolean; open: (r: TraceRow) => void; longest: number; palette: Map<string, number> }) {
+function Row({ r, i, columns, timeBelow, selected, open, longest, palette }: { r: TraceRow; i: number; columns: string[]; timeBelow: boolean; selected: boolean; open: (r: TraceRow) => void; longest: number; palette: Map<string, number> }) {
   const kept = inBasket(r.id)
   return (
     <div
@@ -376,6 +425,11 @@ function Row({ r, i, columns, selected, open, longest, palette }: { r: TraceRow;
       {columns.map((c) => (
         <div key={c} role="cell" class={COLUMNS[c]?.cls ?? 'col-text'}>
           <Cell c={c} r={r} longest={longest} palette={palette} />
+          {timeBelow && c === 'request' && (
+            <div class="request-time">
+              <Cell c="time" r={r} longest={longest} palette={palette} />
+            </div>
+          )}
         </div>
       ))}
       <div role="cell" class="col-basket">
@@ -517,12 +571,44 @@ function ColumnChooser({ columns, rows }: { columns: string[]; rows: readonly Tr
 
 const OUTCOME_ICONS: Record<string, () => preact.JSX.Element> = { fault: Fault, error: Warning, throttle: Throttle }
 
-function Facets({ rows, counts, q, setFilter, palette, open, close }: { rows: ReadonlySignal<readonly TraceRow[]>; counts: Counts | null; q: string; setFilter: (text: string) => void; palette: Map<string, number>; open: boolean; close: () => void }) {
-  const list = useMemo(() => (counts ? facetsOfCounts(counts) : facets(rows.peek())), [counts, counts ? null : rows.value])
-  const total = Math.max(1, counts ? counts.traces : rows.value.length)
+/** What the server finds among all values that it counts; null while that is not wanted, or not known. */
+function useFound(search: SearchState, counts: Counts | null, text: string): Counts | null {
+  const [found, setFound] = useState<Counts | null>(null)
+  const wanted = text !== '' && counts !== null && isCut(counts)
+  useEffect(() => {
+    setFound(null)
+    if (!wanted) return
+    const abort = new AbortController()
+    const timer = setTimeout(() => void countWindow(counts, text, abort.signal, setFound).catch(() => {}), 250)
+    return () => {
+      clearTimeout(timer)
+      abort.abort()
+    }
+  }, [wanted, text, counts?.done, search.window.value])
+  return found
+}
+
+/** Values of an attribute that are listed, and while some are looked for. */
+const LISTED = 8
+const FOUND = 50
+
+function Facets({ search, counts, q, setFilter, palette, open, close }: { search: SearchState; counts: Counts | null; q: string; setFilter: (text: string) => void; palette: Map<string, number>; open: boolean; close: () => void }) {
+  const rows = search.rows
   const needle = useSignal('')
   const by = param('by').value
-  const match = needle.value.trim().toLowerCase()
+  const match = needle.value.trim()
+  const found = useFound(search, counts, match)
+  const most = match ? FOUND : LISTED
+  const list = useMemo(() => {
+    const known = counts ? facetsOfCounts(counts, match ? Infinity : most) : facets(rows.peek(), match ? Infinity : most)
+    if (!match) return known
+    return findFacets(known, found && facetsOfCounts(found, Infinity), match).map((f): Facet => ({ ...f, values: f.values.slice(0, FOUND) }))
+  }, [counts, counts ? null : rows.value, match, found])
+  const total = Math.max(1, counts ? counts.traces : rows.value.length)
+  const looking = match !== '' && counts !== null && isCut(counts) && !found?.done
+  const failed = search.uncounted.value ?? search.error.value
+  // What is wrong with a filter is said where the traces would be.
+  const trouble = isMistake(failed) ? null : failed
   return (
     <aside class={`facets ${open ? 'open' : ''}`} aria-label="Counts">
       <div class="row facets-head">
@@ -534,9 +620,26 @@ function Facets({ rows, counts, q, setFilter, palette, open, close }: { rows: Re
         )}
       </div>
       <div class="facets-list" tabIndex={0} role="group" aria-label="Counts of values">
+        {trouble && (
+          <div class="facets-note" role="status">
+            {counts ? 'Not counted to the end.' : rows.value.length > 0 ? `Counted in ${many(rows.value.length, 'loaded trace')} only.` : 'The counts are not known.'}{' '}
+            <button class="link" onClick={search.start}>
+              Count again
+            </button>
+          </div>
+        )}
+        {!trouble && !counts && rows.value.length > 0 && !search.complete.value && <div class="facets-note muted">Of {many(rows.value.length, 'loaded trace')}.</div>}
+        {counts?.partial && <div class="facets-note">There are more values than are counted: those that came last are missing.</div>}
+        {!failed && !counts && rows.value.length === 0 && search.state.value === 'loading' && (
+          <div class="column facets-note" style={{ gap: '14px' }} role="status" aria-label="Counting">
+            {[70, 92, 56, 80].map((width) => (
+              <div key={width} class="skeleton" style={{ width: `${width}%`, height: '14px' }} />
+            ))}
+          </div>
+        )}
+        {match && list.length === 0 && !looking && <div class="facets-note muted">No value that was counted contains “<bdi>{match}</bdi>”.</div>}
+        {looking && <div class="facets-note muted" role="status">Looking through all values…</div>}
         {list.map((f) => {
-          const values = match && !f.title.toLowerCase().includes(match) ? f.values.filter((v) => v.text.toLowerCase().includes(match)) : f.values
-          if (values.length === 0) return null
           return (
             <section key={f.key}>
               <h3>
@@ -546,7 +649,7 @@ function Facets({ rows, counts, q, setFilter, palette, open, close }: { rows: Re
                 </button>
               </h3>
               <ul>
-                {values.map((v) => {
+                {f.values.map((v) => {
                   const Icon = f.key === 'outcome' ? OUTCOME_ICONS[v.text] : undefined
                   return (
                     <li key={v.condition} class="facet">
@@ -576,6 +679,7 @@ function Facets({ rows, counts, q, setFilter, palette, open, close }: { rows: Re
                   )
                 })}
               </ul>
+              {match && f.distinct > f.values.length && <div class="facets-note muted num">and {exact(f.distinct - f.values.length)} more</div>}
             </section>
           )
         })}

@@ -19,11 +19,32 @@ export const LIVE_MOST = 20_000
 const INCOMING_MOST = 2000
 /** Columns that the server counts into. */
 const COLUMNS = 120
+/** Values of each key that the server lists. */
+const VALUES = 50
 
 /** The filter that is asked for: what is in the bar, and the group that is looked at. */
 export function wholeFilter(): string {
   const group = param('group').peek()
   return group ? and(param('q').peek(), `group.name = ${quote(group)}`) : param('q').peek()
+}
+
+/** Which traces are asked for, but for the time that has passed. */
+function question(): string {
+  const { params } = place.peek()
+  return [wholeFilter(), ...['range', 'from', 'to', 'live'].map((k) => params.get(k) ?? '')].join('\n')
+}
+
+/** Counts a window, or of its values those that contain a text, and tells `took` of each answer. */
+export async function countWindow(w: { from: number; to: number }, find: string, signal: AbortSignal, took: (sum: Counts) => void) {
+  let sum = emptyCounts(w.from, w.to, COLUMNS)
+  let next: string | null = null
+  do {
+    const a: CountsAnswer = await get<CountsAnswer>('api/counts', { filter: wholeFilter(), start: w.from.toFixed(3), end: w.to.toFixed(3), columns: COLUMNS, values: VALUES, find, token: next ?? undefined }, signal)
+    if (signal.aborted) return
+    sum = addCounts(sum, a)
+    took(sum)
+    next = a.NextToken
+  } while (next)
 }
 
 const worker = new Asker<{ url: string }>(new Worker(new URL('../../workers/search.worker.ts', import.meta.url), { type: 'module' }))
@@ -39,10 +60,17 @@ export function createSearch() {
   const connected = signal(false)
   /** What the server counted of the window; null while traces are followed, or when it cannot be had. */
   const counts = signal<Counts | null>(null)
+  /** Why the window could not be counted. */
+  const uncounted = signal<Error | null>(null)
+  /** How far back the pages that came reach, in epoch seconds; null when they are all of the window. */
+  const reached = signal<number | null>(null)
   let counting: AbortController | null = null
   let token: string | null = null
   /** The window that pages are asked of: that of the list moves on while traces are followed. */
   let asked = window_.peek()
+  let asking = ''
+  /** What is shown is of the same question asked before; the next answer takes its place. */
+  let old = false
   let run = 0
   let loading = false
   let source: { close: () => void } | null = null
@@ -55,7 +83,12 @@ export function createSearch() {
     const answer = await worker.ask<{ rows: TraceRow[]; next: string | null }>({ url: url(`api/traces?${new URLSearchParams(Object.entries(q).map(([k, v]) => [k, String(v)]))}`) })
     if (mine !== run) return false
     token = answer.next
-    rows.value = rows.peek().length === 0 ? answer.rows : rows.peek().concat(answer.rows)
+    batch(() => {
+      rows.value = old || rows.peek().length === 0 ? answer.rows : rows.peek().concat(answer.rows)
+      reached.value = token === null ? null : answer.rows.reduce((t, r) => (r.start < t ? r.start : t), Math.min(reached.peek() ?? asked.to, asked.to))
+      if (old) window_.value = asked
+    })
+    old = false
     return true
   }
 
@@ -64,7 +97,7 @@ export function createSearch() {
     loading = true
     state.value = 'loading'
     try {
-      let first = rows.peek().length === 0
+      let first = old || rows.peek().length === 0
       do {
         if (!(await page(mine, first ? 200 : 2000))) return
         first = false
@@ -83,23 +116,20 @@ export function createSearch() {
   async function count(mine: number) {
     counting?.abort()
     counting = null
-    counts.value = null
+    uncounted.value = null
+    if (!old) counts.value = null
     if (param('live').peek() === '1') return
     const abort = new AbortController()
     counting = abort
-    const w = window_.peek()
-    let sum = emptyCounts(w.from, w.to, COLUMNS)
-    let next: string | null = null
     try {
-      do {
-        const a: CountsAnswer = await get<CountsAnswer>('api/counts', { filter: wholeFilter(), start: w.from.toFixed(3), end: w.to.toFixed(3), columns: COLUMNS, values: 50, token: next ?? undefined }, abort.signal)
-        if (mine !== run) return
-        sum = addCounts(sum, a)
-        counts.value = sum
-        next = a.NextToken
-      } while (next)
-    } catch {
-      if (mine === run && !abort.signal.aborted) counts.value = null // what is loaded is counted instead
+      await countWindow(asked, '', abort.signal, (sum) => {
+        if (mine === run) counts.value = sum
+      })
+    } catch (e) {
+      if (mine !== run || abort.signal.aborted) return
+      // What is loaded is counted instead, unless all of the window was counted before.
+      if (!counts.peek()?.done) counts.value = null
+      uncounted.value = e as Error
     }
   }
 
@@ -108,10 +138,16 @@ export function createSearch() {
     const mine = ++run
     loading = false
     token = null
+    // Asked the same again, as of now: what is here stays until there is an answer.
+    old = asking === (asking = question()) && param('live').peek() !== '1' && rows.peek().length > 0
     batch(() => {
-      window_.value = asked = readWindow(place.peek().params, Date.now() / 1000)
+      asked = readWindow(place.peek().params, Date.now() / 1000)
       error.value = null
-      rows.value = []
+      if (!old) {
+        window_.value = asked
+        rows.value = []
+        reached.value = asked.to
+      }
       waiting.value = []
       missed.value = 0
     })
@@ -181,6 +217,8 @@ export function createSearch() {
     missed,
     connected,
     counts,
+    uncounted,
+    reached,
     start,
     more,
     resume,

@@ -1,0 +1,1 @@
+import{ut as e}from"./parts-Bntx3CS_.js";function t({label:t,first:n,second:r,value:i,choose:a}){return e(`div`,{class:`segmented`,role:`group`,"aria-label":t,children:[e(`button`,{"aria-pressed":!i,onClick:()=>a(!1),children:n}),e(`button`,{"aria-pressed":i,onClick:()=>a(!0),children:r})]})}export{t};

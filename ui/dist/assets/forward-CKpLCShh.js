@@ -1,0 +1,1 @@
+import{S as e}from"./parts-Bntx3CS_.js";var t=()=>e(`-/forward`,{});async function n(){return(await t()).destinations}export{t as n,n as t};

@@ -1,1 +1,0 @@
-import{x as e}from"./parts-GcUsNVKi.js";var t=()=>e(`-/forward`,{});async function n(){return(await t()).destinations}export{t as n,n as t};
