@@ -27,7 +27,7 @@ export interface LayoutQuestion {
 export const LARGE = 400
 
 /** From top to bottom a picture is about so wide for its height. */
-const TALL = 0.7
+const TALL = 0.5
 
 const GAP_X = 80
 const GAP_Y = 12

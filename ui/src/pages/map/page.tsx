@@ -134,7 +134,7 @@ export function MapPage() {
     }
     // The view of a group has that group's services alone: nothing is left to part by it.
     const c = cluster({ nodes, edges }, by, opened, param('node').value, members.value ?? undefined)
-    const inside = c.nodes.reduce((n, x) => n + (x.members?.length ?? 0), 0)
+    const inside = c.nodes.reduce((n, x) => n + (x.members?.length ?? 0) + (x.clients?.length ?? 0), 0)
     return { ...c, all: nodes, allEdges: edges, hidden: whole.nodes.length - nodes.length, inside }
   }, [whole, focus, depth, by, opened, members.value, by === '' && whole && whole.nodes.length > CLUSTER_FROM ? selected : ''])
   const window_ = graph.value ? graph.value.to - graph.value.from : 0

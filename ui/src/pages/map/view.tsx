@@ -154,12 +154,17 @@ function nodeTexts(n: MapNode, seconds: number): string[] {
   return [`${often} · ${time} · ${failed}`, `${time} · ${failed}`, `${failed} failed`, failed]
 }
 
-/** The two lines of a card. Of what lies behind a node it is that node's name that tells it from others. */
-function cardLines(n: MapNode, seconds: number, letters: number): [string, string] {
+/** A long name is written smaller, down to this part, before it loses its middle. */
+const LEAST_NAME = 0.8
+
+/** The two lines of a card, and how large the first is written. Of what lies behind a node it is that node's name that tells it from others. */
+function cardLines(n: MapNode, seconds: number, letters: number): [string, string, number] {
   const fit = (text: string, size: number, weight: number) => withoutMiddle(text, TEXT_ROOM, (t) => emsOf(t, weight) * size * letters)
-  if (n.behind) return [`${n.members!.length} more`, fit(`behind ${shortName(n.behind)}`, FIGURES_SIZE, 450)]
+  if (n.behind) return [`${n.members!.length} more`, fit(`behind ${shortName(n.behind)}`, FIGURES_SIZE, 450), NAME_SIZE * letters]
   const texts = nodeTexts(n, seconds)
-  return [fit(n.kind === 'client' ? 'Clients' : shortName(n.name), NAME_SIZE, 600), texts.find((t) => emsOf(t, 450) * FIGURES_SIZE * letters <= TEXT_ROOM) ?? texts[texts.length - 1]!]
+  const name = n.kind === 'client' ? 'Clients' : shortName(n.name)
+  const size = NAME_SIZE * Math.min(1, Math.max(LEAST_NAME, TEXT_ROOM / (emsOf(name, 600) * NAME_SIZE * letters)))
+  return [fit(name, size, 600), texts.find((t) => emsOf(t, 450) * FIGURES_SIZE * letters <= TEXT_ROOM) ?? texts[texts.length - 1]!, size * letters]
 }
 
 function describeNode(n: MapNode, seconds: number): string {
@@ -204,7 +209,7 @@ function pressed(e: KeyboardEvent): boolean {
 
 const Card = memo(function Card({ n, x, y, seconds, state, letters, held, onPick, onOpen, onHover }: NodeProps & { letters: number; held: boolean; fonts: number }) {
   const h = health(n.statistics)
-  const [name, sub] = cardLines(n, seconds, letters)
+  const [name, sub, size] = cardLines(n, seconds, letters)
   return (
     <g
       class={`node ${state} health-${h}`}
@@ -225,7 +230,7 @@ const Card = memo(function Card({ n, x, y, seconds, state, letters, held, onPick
         )}
       </g>
       {held && <path class="node-pin" transform={`translate(${WIDTH / 2 - 11} ${-HEIGHT / 2 + 11})`} d="M-3 -5h6l-1 4 2.5 2.5h-9L-2 -1zM0 1.5V6" />}
-      <text class="node-name" x={TEXT_LEFT} y={-9 + 4 * letters}>
+      <text class="node-name" x={TEXT_LEFT} y={-9 + 4 * letters} style={{ fontSize: `${size}px` }}>
         {name}
       </text>
       <text class="node-figures" x={TEXT_LEFT} y={5 + 8 * letters}>
