@@ -196,7 +196,7 @@ test('labels of edges lie on no node, and the chosen row of the table is marked'
   assert.equal(over, 0)
   await page.goto(`${server.url}/map?still=1&view=table`)
   await page.getByRole('button', { name: 'pay.gate', exact: true }).click()
-  await page.locator('.map-table tr[aria-current=true]', { hasText: 'pay.gate' }).getByText('faults').waitFor()
+  await page.locator('.map-table tr[aria-current=true]', { hasText: 'pay.gate' }).getByTitle('faults').waitFor()
   await page.context().close()
 })
 
