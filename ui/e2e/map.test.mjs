@@ -185,6 +185,56 @@ test('two fingers zoom, one moves the map', async () => {
   await page.context().close()
 })
 
+test('labels of edges lie on no node, and the chosen row of the table is marked', async () => {
+  const page = await openPage(server.url, '/map?still=1')
+  await page.locator('.edge-label').first().waitFor()
+  const over = await page.evaluate(() => {
+    const boxes = (of) => [...document.querySelectorAll(of)].map((e) => e.getBoundingClientRect())
+    const nodes = boxes('.node-cover')
+    return boxes('.edge-label-box').filter((a) => nodes.some((b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)).length
+  })
+  assert.equal(over, 0)
+  await page.goto(`${server.url}/map?still=1&view=table`)
+  await page.getByRole('button', { name: 'pay.gate', exact: true }).click()
+  await page.locator('.map-table tr[aria-current=true]', { hasText: 'pay.gate' }).getByTitle('faults').waitFor()
+  await page.context().close()
+})
+
+test('another window of time leaves nodes where they are', async () => {
+  const page = await openPage(server.url, '/map?still=1&range=15m')
+  await node(page, 'mail').waitFor()
+  await page.waitForTimeout(300)
+  const was = await places(page)
+  await page.evaluate(() => {
+    const link = document.createElement('a')
+    link.href = new URL('map?still=1&range=1h', document.baseURI).href
+    document.body.append(link)
+    link.click()
+  })
+  await page.waitForURL(/range=1h/)
+  await page.waitForTimeout(800)
+  assert.deepEqual(await places(page), was)
+  await page.context().close()
+})
+
+test('on a phone the map goes from top to bottom, can be read, and shows what is chosen above its panel', async () => {
+  const page = await openPage(server.url, '/map?still=1', { viewport: { width: 380, height: 740 } })
+  await node(page, 'mail').waitFor()
+  await page.waitForTimeout(300)
+  const box = (name) => page.locator('.node', { has: page.locator(`[data-key^="${name}|"]:not([data-key*="|client|"])`) }).boundingBox()
+  assert.ok((await box('shop.web')).y < (await box('mail')).y, 'callers stand above callees')
+  const frame = await page.locator('.graph').boundingBox()
+  const letters = await page.locator('.node-name').evaluateAll((list) => list.map((e) => parseFloat(getComputedStyle(e).fontSize) * e.getScreenCTM().a))
+  assert.ok(Math.min(...letters) > 7.5, `letters of ${Math.min(...letters)} px`)
+  for (const name of ['shop.web', 'mail', 'pay.gate']) assert.ok((await box(name)).x >= frame.x && (await box(name)).x + (await box(name)).width <= frame.x + frame.width + 8, `${name} is seen`)
+  await node(page, 'mail').dispatchEvent('click')
+  await page.getByRole('heading', { name: 'mail', exact: true }).waitFor()
+  await until('it is above the panel', async () => (await box('mail')).y + (await box('mail')).height <= (await page.locator('.details').boundingBox()).y)
+  await page.locator('.map-legend').waitFor()
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
 test('an edge shows its figures over time below the pointer', async () => {
   const page = await openPage(server.url, '/map?still=1')
   const edge = page.getByRole('button', { name: /^shop\.web calls pay\.gate/ })
@@ -377,6 +427,12 @@ for (const [count, wait] of [[1000, 60_000], [10_000, 180_000]])
       assert.ok(nodes > 100 && nodes < 420, `${nodes} nodes are shown`)
       await page.getByText(/in clusters\)/).waitFor()
       console.log(`# ${count} services: ${nodes} nodes and clusters shown after ${shown} ms; ${frameText(await framesWhileMoving(page))}`)
+
+      // Those who call from outside are marks, which can be chosen by keyboard.
+      await page.locator('.client-mark [data-key]').first().focus()
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { name: /^Clients of service-/ }).waitFor()
+      await page.locator('.client-mark.picked').waitFor()
 
       // A search finds what is inside of a cluster, and shows the way to it.
       const last = `service-${count - 1}`

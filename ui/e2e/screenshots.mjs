@@ -150,6 +150,7 @@ try {
     ['map-focus', demo, '/map', async (page) => {
       await page.locator('.node', { hasText: 'checkout' }).first().dispatchEvent('click')
       await page.keyboard.press('f')
+      await page.getByText('near checkout').waitFor()
     }],
     ['map-failing', demo, '/map?bad=1'],
     ['map-clusters', demo, '/map?by=type', (page) => page.locator('.node', { hasText: 'DynamoDB' }).first().dispatchEvent('click')],

@@ -19,6 +19,42 @@ export const CLUSTER_FROM = 120
 /** So many nodes of a large map are seen before those behind them. */
 const FIRST = 120
 
+/** So many nodes of clients have cards of their own. Where there are more, each that calls one service alone is a mark at it. */
+export const MOST_CLIENTS = 6
+
+/** A graph without the clients that call one service alone, and those clients by their keys. */
+function withoutClients(g: Graph): { rest: Graph; clients: Map<string, { node: MapNode; edge: MapEdge }> } {
+  const calls = new Map<string, MapEdge[]>()
+  for (const n of g.nodes) if (n.kind === 'client') calls.set(n.key, [])
+  for (const e of g.edges) calls.get(e.from)?.push(e)
+  const clients = new Map<string, { node: MapNode; edge: MapEdge }>()
+  for (const n of g.nodes) {
+    const list = calls.get(n.key)
+    if (list?.length === 1) clients.set(n.key, { node: n, edge: list[0]! })
+  }
+  if (clients.size <= MOST_CLIENTS) return { rest: g, clients: new Map() }
+  return { rest: { nodes: g.nodes.filter((n) => !clients.has(n.key)), edges: g.edges.filter((e) => !clients.has(e.from)) }, clients }
+}
+
+/** Puts clients back: as marks at what they call, or into the cluster that it is in. */
+function withClients(g: Graph, clients: ReadonlyMap<string, { node: MapNode; edge: MapEdge }>): Graph {
+  if (clients.size === 0) return g
+  const inside = new Map<string, MapNode>()
+  const nodes = g.nodes.map((n) => (n.members ? { ...n, clients: [] as MapNode[] } : n))
+  for (const n of nodes) for (const m of n.members ?? []) inside.set(m.key, n)
+  const marks: MapNode[] = []
+  const edges: MapEdge[] = []
+  for (const { node, edge } of clients.values()) {
+    const of = inside.get(edge.to)
+    if (of) of.clients!.push(node)
+    else {
+      marks.push({ ...node, on: edge.to })
+      edges.push(edge)
+    }
+  }
+  return { nodes: [...nodes, ...marks], edges: [...g.edges, ...edges] }
+}
+
 /** Replaces nodes by what `into` says they are part of. Edges inside of a cluster vanish. */
 function collapse(g: Graph, into: ReadonlyMap<string, string>, make: (key: string, members: MapNode[]) => MapNode): Graph {
   if (into.size === 0) return g
@@ -192,11 +228,20 @@ export function unfold(g: Graph, most: number, open: ReadonlySet<string>, reveal
   const sizes = new Map<string, number>()
   for (const key of into.values()) sizes.set(key, (sizes.get(key) ?? 0) + 1)
   for (const [node, key] of into) if (sizes.get(key) === 1) into.delete(node)
-  return collapse(g, into, (key, members) => clusterNode(key, key === 'behind|' ? `${members.length} more` : `${members.length} behind ${byKey.get(key.slice(7))!.name}`, members))
+  return collapse(g, into, (key, members) => {
+    if (key === 'behind|') return clusterNode(key, `${members.length} more`, members)
+    const behind = byKey.get(key.slice(7))!.name
+    return { ...clusterNode(key, `${members.length} behind ${behind}`, members), behind }
+  })
 }
 
 /** Puts a graph together in the way that was asked for, or in one that leaves few enough nodes. */
 export function cluster(g: Graph, by: Clustering, open: ReadonlySet<string>, reveal = '', groups: ReadonlyMap<string, string> = new Map()): Graph {
+  const { rest, clients } = withoutClients(g)
+  return withClients(together(rest, by, open, clients.get(reveal)?.edge.to ?? reveal, groups), clients)
+}
+
+function together(g: Graph, by: Clustering, open: ReadonlySet<string>, reveal: string, groups: ReadonlyMap<string, string>): Graph {
   if (by === 'none') return g
   if (by === '') return g.nodes.length <= CLUSTER_FROM ? g : unfold(piles(g, 3, open), FIRST, open, reveal)
   const labels: Record<Exclude<Clustering, '' | 'none'>, (n: MapNode) => string> = {
@@ -210,7 +255,7 @@ export function cluster(g: Graph, by: Clustering, open: ReadonlySet<string>, rev
 
 /** The cluster that a node is in; undefined when it stands alone or is none. */
 export function clusterOf(g: Graph, key: string): MapNode | undefined {
-  return g.nodes.find((n) => n.members?.some((m) => m.key === key))
+  return g.nodes.find((n) => n.members?.some((m) => m.key === key) || n.clients?.some((m) => m.key === key))
 }
 
 /** What an open cluster is called, for whoever wants to close it. */

@@ -14,6 +14,12 @@ export interface MapNode {
   histogram: HistogramEntry[]
   /** More than one service, shown as one. */
   members?: MapNode[]
+  /** Of a cluster: the node that it lies behind. */
+  behind?: string
+  /** Of a cluster: those that call its members from outside. */
+  clients?: MapNode[]
+  /** The key of the node that it is drawn at, as a mark. */
+  on?: string
 }
 
 export interface MapEdge {
@@ -56,6 +62,36 @@ export function health(f: Figures): 'none' | 'ok' | 'error' | 'fault' | 'throttl
   if (f.throttle / f.total >= 0.01) return 'throttle'
   if (f.error / f.total >= 0.01) return 'error'
   return 'ok'
+}
+
+/** The ways to fail, the worst first, each with the word that it is told by. */
+export const FAILURES = [
+  ['fault', 'faults'],
+  ['throttle', 'throttled'],
+  ['error', 'errors'],
+] as const
+
+export type Failure = (typeof FAILURES)[number][0]
+
+/** What a part of calls that failed is coloured by: as the ring, and where that is too rare for a ring, by what there is most of. */
+export function failedAs(f: Figures): Failure | null {
+  const h = health(f)
+  if (h !== 'none' && h !== 'ok') return h
+  const most = FAILURES.map(([key]) => key).reduce((a, b) => (f[b] > f[a] ? b : a))
+  return f[most] > 0 ? most : null
+}
+
+/** How calls failed, in words: "errors, faults", what there is most of first. */
+export function failedWords(f: Figures): string {
+  return FAILURES.filter(([key]) => f[key] > 0)
+    .sort((a, b) => f[b[0]] - f[a[0]])
+    .map(([, word]) => word)
+    .join(', ')
+}
+
+/** What a node is called: those who call from outside have the name of what they call. */
+export function nodeName(n: MapNode): string {
+  return n.kind === 'client' ? `Clients of ${shortName(n.name)}` : n.name
 }
 
 export function kindOf(type: string | null, state: string): Kind {

@@ -19,14 +19,20 @@ export interface Layout {
 export interface LayoutQuestion {
   nodes: { key: string; width: number; height: number }[]
   edges: { from: string; to: string; weight: number }[]
+  /** From left to right, or, for a tall window, from top to bottom. */
   direction: 'LR' | 'TB'
 }
 
 /** Beyond so many nodes dagre takes longer than somebody waits. */
 export const LARGE = 400
 
+/** From top to bottom a picture is about so wide for its height. */
+const TALL = 0.5
+
 const GAP_X = 80
 const GAP_Y = 12
+/** What layers from top to bottom are further apart than rows of one layer are. */
+const ROW_GAP = 34
 const MARGIN = 24
 
 /**
@@ -109,6 +115,7 @@ export function layered(q: LayoutQuestion): Layout {
   }
   for (let k = 1; k < layers.length; k++) sweep(layers[k]!, into)
 
+  if (q.direction === 'TB') return inRows(layers.map((list) => list.map((k) => keys[k]!)), width, height)
   // Rows for a picture about one and a half times as wide as tall.
   const stepX = width + GAP_X
   const stepY = height + GAP_Y
@@ -131,11 +138,37 @@ export function layered(q: LayoutQuestion): Layout {
   return { width: n === 0 ? 0 : x - stepX + width / 2 + MARGIN, height: tallest * stepY - GAP_Y + 2 * MARGIN, nodes, edges: {} }
 }
 
+/** Layers below each other, each in as many rows as make the picture tall: no row is longer than the window is wide. */
+function inRows(layers: string[][], width: number, height: number): Layout {
+  const stepX = width + GAP_Y
+  const stepY = height + GAP_Y
+  const shape = (most: number) => {
+    const rows = layers.map((list) => Math.ceil(list.length / most))
+    const longest = layers.reduce((m, list, k) => Math.max(m, Math.ceil(list.length / rows[k]!)), 1)
+    return { rows, width: longest * stepX - GAP_Y + 2 * MARGIN, height: rows.reduce((sum, n) => sum + n, 0) * stepY + (layers.length - 1) * ROW_GAP - GAP_Y + 2 * MARGIN }
+  }
+  let most = 1
+  let best = shape(1)
+  for (const longest = layers.reduce((m, list) => Math.max(m, list.length), 1); most < longest && best.width < TALL * best.height; ) best = shape(++most)
+  const nodes: Record<string, Point> = {}
+  let y = MARGIN + height / 2
+  layers.forEach((list, k) => {
+    const perRow = Math.ceil(list.length / best.rows[k]!)
+    for (let from = 0; from < list.length; from += perRow, y += stepY) {
+      const row = list.slice(from, from + perRow)
+      row.forEach((key, j) => (nodes[key] = { x: best.width / 2 + (j - (row.length - 1) / 2) * stepX, y }))
+    }
+    y += ROW_GAP
+  })
+  return { width: layers.length === 0 ? 0 : best.width, height: layers.length === 0 ? 0 : best.height, nodes, edges: {} }
+}
+
 /**
  * Adds nodes to a layout without moving any that is there: a new one stands right of its
  * callers, or left of those it calls, in the free place that is nearest to them.
  */
 export function extend(old: Layout, q: LayoutQuestion): Layout {
+  if (q.direction === 'TB') return flipped(extend(flipped(old), { ...q, direction: 'LR', nodes: q.nodes.map((n) => ({ key: n.key, width: n.height, height: n.width })) }))
   const nodes: Record<string, Point> = { ...old.nodes }
   const width = Math.max(1, ...q.nodes.map((n) => n.width))
   const height = Math.max(1, ...q.nodes.map((n) => n.height))
@@ -173,6 +206,13 @@ export function extend(old: Layout, q: LayoutQuestion): Layout {
     taken.push(spot)
   }
   return framed({ ...old, nodes }, width, height)
+}
+
+/** A layout with rows for columns. */
+function flipped(l: Layout): Layout {
+  const flip = (p: Point): Point => ({ x: p.y, y: p.x })
+  const all = <T, U>(of: Record<string, T>, to: (v: T) => U): Record<string, U> => Object.fromEntries(Object.entries(of).map(([key, v]) => [key, to(v)]))
+  return { width: l.height, height: l.width, nodes: all(l.nodes, flip), edges: all(l.edges, (way) => way.map(flip)) }
 }
 
 /** The size of a layout after nodes have moved. What stands left of or above the frame does so. */

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { byLabel, cluster, clusterOf, family, openName, piles, unfold, type Graph } from './cluster'
 import { csv } from './csv'
-import type { MapEdge, MapNode } from './graph'
+import { failedAs, failedWords, type MapEdge, type MapNode } from './graph'
 import { bounds, extend, layered, MOST_PINS, pin, pinned, pinName, readPins, writePins, type Layout, type LayoutQuestion } from './layout'
+import { line, panInto, pathOf, placesOn, Room, withoutMiddle } from './mapline'
 import { earlier } from './window'
 import { tracesCSV } from '../pages/traces/rows'
 
@@ -68,6 +69,62 @@ describe('the layout of large graphs', () => {
     const l = layered(question(Array.from({ length: 9999 }, (_, k) => `n${k}>n${k + 1}`)))
     expect(l.nodes.n9999!.x).toBeGreaterThan(l.nodes.n9998!.x)
   })
+})
+
+describe('the layout for a tall window', () => {
+  const tall = (edges: string[]): LayoutQuestion => ({ ...question(edges), direction: 'TB' })
+  test('has callers above callees, in rows that make it tall, and nothing overlaps', () => {
+    const q = tall(['root>mid', ...Array.from({ length: 40 }, (_, k) => `mid>n${k}`)])
+    const l = layered(q)
+    expect(l.nodes.root!.y).toBeLessThan(l.nodes.mid!.y)
+    for (let k = 0; k < 40; k++) expect(l.nodes[`n${k}`]!.y).toBeGreaterThan(l.nodes.mid!.y)
+    expect(overlaps(l)).toEqual([])
+    expect(l.width).toBeLessThan(l.height)
+    expect(layered({ ...q, nodes: [...q.nodes].reverse(), edges: [...q.edges].reverse() })).toEqual(l)
+  })
+  test('puts what is new below its callers, and moves nothing', () => {
+    const old = layered(tall(['a>b', 'a>c']))
+    const l = extend(old, tall(['a>b', 'a>c', 'c>new']))
+    for (const key of ['a', 'b', 'c']) expect(l.nodes[key]).toEqual(old.nodes[key])
+    expect(l.nodes.new!.y).toBeGreaterThan(l.nodes.c!.y)
+    expect(overlaps(l)).toEqual([])
+  })
+})
+
+describe('lines and labels', () => {
+  const card = { width: 100, height: 50 }
+  test('leave and arrive at the sides that callers and callees turn to each other', () => {
+    expect(pathOf(line({ x: 0, y: 0 }, { x: 300, y: 80 }, [], card, 'LR'))).toMatch(/^M50 0 C.* 248 80$/)
+    expect(pathOf(line({ x: 0, y: 0 }, { x: 80, y: 300 }, [], card, 'TB'))).toMatch(/^M0 25 C.* 80 273$/)
+  })
+  test('find room that nothing else has, or none', () => {
+    const room = new Room()
+    room.take({ x: 300, y: 0, width: 400, height: 50 })
+    const places = placesOn(line({ x: 0, y: 0 }, { x: 700, y: 0 }, [], card, 'LR'))
+    const p = room.place(places, 60, 18)!
+    expect(p.x > 500 + 30 || p.x < 100 - 30).toBe(true)
+    expect(room.free({ ...p, width: 60, height: 18 })).toBe(false)
+    room.take({ x: 350, y: 0, width: 900, height: 50 })
+    expect(room.place(places, 60, 18)).toBeNull()
+  })
+  test('keep beginning and end of a name', () => {
+    const letters = (t: string) => [...t].length
+    expect(withoutMiddle('team-1-api-7', 12, letters)).toBe('team-1-api-7')
+    expect(withoutMiddle('team-10-store-27', 9, letters)).toBe('team…e-27')
+    expect(withoutMiddle('abc', 1, letters)).toBe('a…')
+  })
+  test('move a view only as far as a box takes to be seen', () => {
+    const size = { width: 400, height: 300 }
+    const v = { k: 0.5, x: 0, y: 0 }
+    expect(panInto(v, { x: 200, y: 200, width: 100, height: 50 }, size, 20)).toEqual(v)
+    expect(panInto(v, { x: 800, y: 200, width: 100, height: 50 }, size, 20)).toEqual({ k: 0.5, x: -45, y: 0 })
+    expect(panInto(v, { x: -100, y: 200, width: 100, height: 50 }, size, 20)).toEqual({ k: 0.5, x: 95, y: 0 })
+  })
+})
+
+test('failures are told by what they are', () => {
+  const f = (more: object) => ({ total: 1000, ok: 0, error: 0, fault: 0, throttle: 0, seconds: 1, ...more })
+  expect([{}, { throttle: 60, fault: 2 }, { error: 3, fault: 1 }, { error: 40, fault: 10 }].map((x) => [failedAs(f(x)), failedWords(f(x))])).toEqual([[null, ''], ['throttle', 'throttled, faults'], ['error', 'errors, faults'], ['fault', 'errors, faults']])
 })
 
 describe('a layout that is extended', () => {
@@ -194,6 +251,15 @@ describe('clusters', () => {
     const c = cluster(g, '', new Set(), 'n9999')
     expect(c.nodes.some((n) => n.key === 'n9999')).toBe(true)
     expect(inAll(c)).toBe(10_000)
+  })
+  test('have clients of one service as marks where there are many, and in the cluster of what they call', () => {
+    const make = (count: number) => graph([...Array.from({ length: count }, (_, k) => `c${k}>s${k}`), 'both>s0', 'both>s1', 's0>db', 's1>db'], (key) => (key.startsWith('c') || key === 'both' ? node(key, 1, { kind: 'client', name: key.replace('c', 's') }) : node(key, 1, { account: ['s2', 's3'].includes(key) ? 'one' : '' })))
+    expect(cluster(make(6), '', new Set()).nodes.some((n) => n.on)).toBe(false)
+    const c = cluster(make(7), 'account', new Set())
+    expect(c.nodes.filter((n) => n.on).map((n) => `${n.key}@${n.on}`)).toEqual(['c0@s0', 'c1@s1', 'c4@s4', 'c5@s5', 'c6@s6'])
+    expect(c.nodes.find((n) => n.key === 'both')!.on).toBeUndefined() // it calls two
+    expect(clusterOf(c, 'c2')!.key).toBe('account|one')
+    expect(edgeKeys(c)).toContain('c0>s0')
   })
   test('leave small maps alone', () => {
     expect(cluster(tables, '', new Set())).toBe(tables)

@@ -7,9 +7,9 @@ import { LARGE, layered, type Layout, type LayoutQuestion } from '../lib/layout'
 const TOWER = 2.5
 
 function layout(q: LayoutQuestion): Layout {
-  if (q.nodes.length > LARGE) return layered(q)
+  if (q.nodes.length > LARGE || q.direction === 'TB') return layered(q) // dagre makes rows that are far wider than a tall window
   const g = new dagre.graphlib.Graph({ multigraph: false })
-  g.setGraph({ rankdir: q.direction, nodesep: q.direction === 'LR' ? 12 : 28, ranksep: q.direction === 'LR' ? 104 : 60, edgesep: 5, marginx: 24, marginy: 24, ranker: 'network-simplex' })
+  g.setGraph({ rankdir: q.direction, nodesep: 12, ranksep: 104, edgesep: 5, marginx: 24, marginy: 24, ranker: 'network-simplex' })
   g.setDefaultEdgeLabel(() => ({}))
   // The same graph has to come out the same, whatever the order of the answer.
   for (const n of [...q.nodes].sort((a, b) => (a.key < b.key ? -1 : 1))) g.setNode(n.key, { width: n.width, height: n.height })

@@ -5,7 +5,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import type { SeriesPoint } from '../../lib/api'
 import { duration, exact, rate, timeParts } from '../../lib/format'
 import { bins, quantile, type Entry } from '../../lib/histogram'
-import { figures } from '../../lib/graph'
+import { FAILURES, figures } from '../../lib/graph'
 import { ChartTable } from '../../ui/charttable'
 import { prepare, themeVersion, token, useSize, utc } from '../../ui/parts'
 
@@ -48,22 +48,20 @@ export function Histogram({ entries, onBrush }: { entries: readonly Entry[]; onB
         g.globalAlpha = 1
         g.fillStyle = token('--line')
         g.fillRect(0, floor, size.width, 1)
-        let used = -100
-        for (const [name, value] of marks) {
-          if (value === null) continue
+        // Labels that would lie on each other move to the right, and all of them back when the last has no room.
+        const known = marks.flatMap(([name, value]) => (value === null ? [] : [{ name, value, width: g.measureText(name).width }]))
+        const starts: number[] = []
+        known.forEach((m, k) => starts.push(Math.max(2, x(m.value) - m.width / 2, k > 0 ? starts[k - 1]! + known[k - 1]!.width + 6 : 0)))
+        for (let k = known.length - 1, end = size.width - 2; k >= 0; k--, end = starts[k + 1]! - 6) starts[k] = Math.min(starts[k]!, end - known[k]!.width)
+        known.forEach(({ name, value }, k) => {
           const px = Math.min(size.width - 1, Math.max(0, x(value)))
           g.fillStyle = token('--text')
           g.globalAlpha = 0.55
           g.fillRect(Math.round(px), 12, 1, floor - 12)
           g.globalAlpha = 1
           g.fillStyle = token('--muted')
-          const tw = g.measureText(name).width
-          const tx = Math.min(size.width - tw - 2, Math.max(2, px - tw / 2))
-          if (tx > used + 4) {
-            g.fillText(name, tx, 6)
-            used = tx + tw
-          }
-        }
+          g.fillText(name, starts[k]!, 6)
+        })
         g.fillStyle = token('--faint')
         let last = -100
         for (let p = Math.ceil(low); p <= high; p++) {
@@ -146,7 +144,7 @@ export function Series({ points, period }: { points: readonly SeriesPoint[]; per
     const sorted = [...points].filter((p) => p.ServiceSummaryStatistics || p.EdgeSummaryStatistics).sort((a, b) => a.Timestamp - b.Timestamp)
     return sorted.map((p) => {
       const f = figures(p.EdgeSummaryStatistics ?? p.ServiceSummaryStatistics)
-      return { t: p.Timestamp, rate: f.total / period, bad: (f.fault + f.error + f.throttle) / period, p50: quantile(p.ResponseTimeHistogram, 0.5), p95: quantile(p.ResponseTimeHistogram, 0.95) }
+      return { t: p.Timestamp, rate: f.total / period, fault: f.fault / period, throttle: f.throttle / period, error: f.error / period, p50: quantile(p.ResponseTimeHistogram, 0.5), p95: quantile(p.ResponseTimeHistogram, 0.95) }
     })
   }, [points, period])
   useEffect(() => {
@@ -185,7 +183,7 @@ export function Series({ points, period }: { points: readonly SeriesPoint[]; per
           a!,
           [
             { label: 'calls', values: data.map((d) => d.rate), stroke: token('--accent'), fill: token('--accent-soft') },
-            { label: 'failed', values: data.map((d) => d.bad), stroke: token('--fault'), fill: `color-mix(in srgb, ${token('--fault')} 25%, transparent)` },
+            ...FAILURES.filter(([key]) => data.some((d) => d[key] > 0)).map(([key, label]) => ({ label, values: data.map((d) => d[key]), stroke: token(`--${key}`), fill: `color-mix(in srgb, ${token(`--${key}`)} 20%, transparent)` })),
           ],
           (v) => rate(v),
         ),
@@ -214,7 +212,12 @@ export function Series({ points, period }: { points: readonly SeriesPoint[]; per
   return (
     <div ref={frame} class="series">
       <div class="series-head">
-        <span class="key key-accent" /> calls {rate(latest.rate)} <span class="key key-fault" /> failed {rate(latest.bad)}
+        <span class="key key-accent" /> calls {rate(latest.rate)}
+        {FAILURES.map(([key, word]) => data.some((d) => d[key] > 0) && (
+          <span key={key}>
+            <span class={`key key-${key}`} /> {word} {rate(latest[key])}
+          </span>
+        ))}
       </div>
       <div class="plot" role="img" aria-label={`Calls over time, ${data.length} points; the latest is ${rate(latest.rate)}`} />
       <div class="series-head">
@@ -223,12 +226,12 @@ export function Series({ points, period }: { points: readonly SeriesPoint[]; per
       <div class="plot" role="img" aria-label={`Response times over time; the latest p50 is ${duration(latest.p50)}, p95 ${duration(latest.p95)}`} />
       <ChartTable
         of="Figures over time"
-        head={['Time', 'Calls', 'Failed', 'p50', 'p95']}
-        names={['time', 'calls_per_second', 'failed_per_second', 'p50_seconds', 'p95_seconds']}
+        head={['Time', 'Calls', 'Faults', 'Throttled', 'Errors', 'p50', 'p95']}
+        names={['time', 'calls_per_second', 'faults_per_second', 'throttles_per_second', 'errors_per_second', 'p50_seconds', 'p95_seconds']}
         rows={() =>
           data.map((d) => {
             const t = timeParts(d.t, utc.value, 0)
-            return { values: [new Date(d.t * 1000).toISOString(), d.rate, d.bad, d.p50, d.p95], cells: [`${d.t - data[0]!.t >= 86_400 ? `${t.date} ` : ''}${t.time}`, rate(d.rate), rate(d.bad), duration(d.p50), duration(d.p95)] }
+            return { values: [new Date(d.t * 1000).toISOString(), d.rate, d.fault, d.throttle, d.error, d.p50, d.p95], cells: [`${d.t - data[0]!.t >= 86_400 ? `${t.date} ` : ''}${t.time}`, rate(d.rate), rate(d.fault), rate(d.throttle), rate(d.error), duration(d.p50), duration(d.p95)] }
           })
         }
       />

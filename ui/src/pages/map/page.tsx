@@ -6,7 +6,7 @@ import { get, post, type Group, type SeriesPoint, type ServiceGraph } from '../.
 import { edge as edgeExpression, service as serviceExpression } from '../../lib/expression'
 import { count, duration, exact, many, percent, rate } from '../../lib/format'
 import { cluster, CLUSTER_FROM, CLUSTERINGS, clusterOf, openName, type Clustering, type Graph } from '../../lib/cluster'
-import { failing, health, neighbours, shortName, shortType, toMap, type Figures, type MapEdge, type MapNode } from '../../lib/graph'
+import { failedAs, failedWords, failing, FAILURES, health, neighbours, nodeName, shortName, shortType, toMap, type Figures, type MapEdge, type MapNode } from '../../lib/graph'
 import { quantile, seconds } from '../../lib/histogram'
 import { pin, pinName, readPins, writePins, type Pins, type Point } from '../../lib/layout'
 import { change, contextParams, go, href, param, place, type Params } from '../../lib/place'
@@ -134,7 +134,7 @@ export function MapPage() {
     }
     // The view of a group has that group's services alone: nothing is left to part by it.
     const c = cluster({ nodes, edges }, by, opened, param('node').value, members.value ?? undefined)
-    const inside = c.nodes.reduce((n, x) => n + (x.members?.length ?? 0), 0)
+    const inside = c.nodes.reduce((n, x) => n + (x.members?.length ?? 0) + (x.clients?.length ?? 0), 0)
     return { ...c, all: nodes, allEdges: edges, hidden: whole.nodes.length - nodes.length, inside }
   }, [whole, focus, depth, by, opened, members.value, by === '' && whole && whole.nodes.length > CLUSTER_FROM ? selected : ''])
   const window_ = graph.value ? graph.value.to - graph.value.from : 0
@@ -298,9 +298,9 @@ export function MapPage() {
         ) : !graph.value ? (
           <p class="empty">{error.value ? 'There is no map to show.' : 'Fetching the map…'}</p>
         ) : view === 'table' ? (
-          <MapTable nodes={shown.all} edges={shown.allEdges} seconds={window_} pick={pick} fits={needle || onlyBad ? fits : undefined} />
+          <MapTable chosen={selected} nodes={shown.all} edges={shown.allEdges} seconds={window_} pick={pick} fits={needle || onlyBad ? fits : undefined} />
         ) : (
-          <GraphView nodes={shown.nodes} edges={shown.edges} seconds={window_} selected={clusterOf(shown, selected)?.key ?? selected} scope={[range, from, to, group, focus, depth, by, openText].join('|')} dimmed={dimmed} onPick={stablePick} onOpen={stableOpen} pins={pins} onPin={onPin} onUnpinAll={onUnpinAll} seriesOf={stableSeries} live={live} />
+          <GraphView nodes={shown.nodes} edges={shown.edges} seconds={window_} selected={clusterOf(shown, selected)?.key ?? selected} scope={[group, focus, depth, by, openText].join('|')} dimmed={dimmed} onPick={stablePick} onOpen={stableOpen} pins={pins} onPin={onPin} onUnpinAll={onUnpinAll} seriesOf={stableSeries} live={live} />
         )}
         {graph.value && (node || edge) && <Panel key={selected} node={node} edge={edge} nodes={whole!.nodes} shown={shown} open={open} pins={pins} onPin={onPin} seconds={window_} from={graph.value.from} to={graph.value.to} group={group} focus={focus} />}
       </div>
@@ -313,7 +313,10 @@ export function MapPage() {
           {graph.value?.old && ' · some of it was filed under an older expression of the group'}
           <span class="grow" />
           <span class="map-legend">
-            edges: p99 · failed <i class="mark ok" /> ok <i class="mark error" /> errors (4xx) <i class="mark throttle" /> throttled <i class="mark fault" /> faults (5xx)
+            <span>
+              nodes: rate · average · failed; edges: p99 · failed
+            </span>
+            <i class="mark ok" /> ok <i class="mark error" /> errors (4xx) <i class="mark throttle" /> throttled <i class="mark fault" /> faults (5xx)
           </span>
         </div>
       )}
@@ -399,7 +402,7 @@ function Panel({ node, edge, nodes, shown, open, pins, onPin, seconds: window_, 
   const name = (key: string) => shown.nodes.find((n) => n.key === key)?.name ?? nodes.find((n) => n.key === key)?.name ?? key
   const context = contextParams(place.value.params)
   const traces = (extra: string) => href('traces', { ...context, q: isClient ? expression : expressionOf(node, edge, shown.nodes.some((n) => n.key === edge?.from) ? shown.nodes : nodes, extra) })
-  const title = node ? node.name : `${shortName(name(edge!.from))} → ${shortName(name(edge!.to))}`
+  const title = node ? nodeName(node) : `${shortName(name(edge!.from))} → ${shortName(name(edge!.to))}`
   const pile = node && !several ? clusterOf(shown, node.key) : undefined
   return (
     <aside class="details" aria-label={node ? (several ? 'The chosen cluster' : 'The chosen service') : 'The chosen edge'}>
@@ -422,9 +425,9 @@ function Panel({ node, edge, nodes, shown, open, pins, onPin, seconds: window_, 
             <dd class="muted">{window_ > 0 ? rate(f.total / window_) : ''}</dd>
           </div>
           <div>
-            <dt>p50</dt>
+            <dt>p50, the median</dt>
             <dd>{duration(quantile(entries, 0.5))}</dd>
-            <dd class="muted">avg {duration(f.total ? f.seconds / f.total : null)}</dd>
+            <dd class="muted">average {duration(f.total ? f.seconds / f.total : null)}</dd>
           </div>
           <div>
             <dt>p95</dt>
@@ -433,7 +436,7 @@ function Panel({ node, edge, nodes, shown, open, pins, onPin, seconds: window_, 
           </div>
           <div>
             <dt>Failed</dt>
-            <dd class={f.fault ? 'text-fault' : f.error || f.throttle ? 'text-error' : ''}>{percent(failing(f))}</dd>
+            <dd class={failedAs(f) ? `text-${failedAs(f)}` : ''}>{percent(failing(f))}</dd>
             <dd class="muted">{exact(f.error + f.fault + f.throttle)}</dd>
           </div>
         </dl>
@@ -507,7 +510,9 @@ function Members({ list }: { list: readonly MapNode[] }) {
   const sorted = useMemo(() => [...list].sort((a, b) => b.statistics.total - a.statistics.total), [list])
   return (
     <>
-      <h3 class="values-head">In it</h3>
+      <h3 class="values-head">
+        In it <span class="muted">calls, p95</span>
+      </h3>
       <ul class="neighbours num">
         {sorted.slice(0, MOST_ROWS).map((m) => (
           <li key={m.key}>
@@ -538,7 +543,7 @@ function Neighbours({ node, graph, seconds: window_ }: { node: MapNode; graph: G
     edges.length > 0 && (
       <>
         <h3 class="values-head">
-          {title} {edges.length > 3 && <span class="muted num">{edges.length}</span>}
+          {title} {edges.length > 3 && <span class="muted num">{edges.length}</span>} <span class="muted">rate, p95, failed</span>
         </h3>
         <ul class="neighbours num">
           {edges
@@ -551,8 +556,12 @@ function Neighbours({ node, graph, seconds: window_ }: { node: MapNode; graph: G
                   <bdi>{shortName(names.get(other(e))?.name ?? '')}</bdi>
                 </button>
                 <span class="muted">{window_ > 0 ? rate(e.statistics.total / window_) : count(e.statistics.total)}</span>
-                <span class="muted neighbour-time">{duration(quantile(e.histogram, 0.95))}</span>
-                <span class={`neighbour-time ${e.statistics.fault ? 'text-fault' : failing(e.statistics) ? 'text-error' : 'faint'}`}>{percent(failing(e.statistics))}</span>
+                <span class="muted neighbour-time" title="95 of 100 calls took at most so long">
+                  {duration(quantile(e.histogram, 0.95))}
+                </span>
+                <span class={`neighbour-time ${failedAs(e.statistics) ? `text-${failedAs(e.statistics)}` : 'faint'}`} title={failedWords(e.statistics)}>
+                  {percent(failing(e.statistics))}
+                </span>
               </li>
             ))}
         </ul>
@@ -618,9 +627,7 @@ function Outcomes({ f, to }: { f: Figures; to?: (extra: string) => string }) {
   if (f.total === 0) return null
   const parts: [string, number, string][] = [
     ['ok', f.ok, 'ok'],
-    ['error', f.error, 'errors'],
-    ['throttle', f.throttle, 'throttled'],
-    ['fault', f.fault, 'faults'],
+    ...[...FAILURES].reverse().map(([key, word]): [string, number, string] => [key, f[key], word]),
   ]
   return (
     <div class="outcomes">
@@ -669,7 +676,7 @@ const SLIM_LEAVES: ReadonlySet<string> = new Set(['type', 'rate', 'p99'])
 /** So many rows are drawn at once. */
 const TABLE_ROWS = 300
 
-function MapTable({ nodes, edges, seconds: window_, pick, fits }: { nodes: readonly MapNode[]; edges: readonly MapEdge[]; seconds: number; pick: (key: string) => void; fits?: (n: MapNode) => boolean }) {
+function MapTable({ chosen, nodes, edges, seconds: window_, pick, fits }: { chosen: string; nodes: readonly MapNode[]; edges: readonly MapEdge[]; seconds: number; pick: (key: string) => void; fits?: (n: MapNode) => boolean }) {
   const sort = param('sort').value || '-calls'
   const all = useSignal(false)
   const rows = useMemo(() => {
@@ -719,7 +726,7 @@ function MapTable({ nodes, edges, seconds: window_, pick, fits }: { nodes: reado
         </thead>
         <tbody class="num">
           {drawn.map(({ n, calls, p50, p95, p99 }) => (
-            <tr key={n.key}>
+            <tr key={n.key} class={n.key === chosen ? 'selected' : ''} aria-current={n.key === chosen ? 'true' : undefined}>
               <td class="cell-name">
                 <button class="link" title={n.name} onClick={() => pick(n.key)}>
                   {n.kind === 'client' && CLIENTS}
@@ -732,7 +739,10 @@ function MapTable({ nodes, edges, seconds: window_, pick, fits }: { nodes: reado
               <td class="right">{duration(p50)}</td>
               <td class="right">{duration(p95)}</td>
               <td class="right wide-only">{duration(p99)}</td>
-              <td class={`right ${n.statistics.fault ? 'text-fault' : failing(n.statistics) ? 'text-error' : ''}`}>{percent(failing(n.statistics))}</td>
+              <td class={`right cell-failed ${failedAs(n.statistics) ? `text-${failedAs(n.statistics)}` : ''}`}>
+                {failedAs(n.statistics) && <i class={`mark ${failedAs(n.statistics)}`} title={failedWords(n.statistics)} />} {percent(failing(n.statistics))}
+                {failedAs(n.statistics) && <span class="wide-only"> {failedWords(n.statistics)}</span>}
+              </td>
               <td class="muted cell-calls wide-only">
                 <bdi>
                   {calls.slice(0, 5).map(shortName).join(', ')}

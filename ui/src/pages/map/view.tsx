@@ -7,15 +7,24 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import type { SeriesPoint } from '../../lib/api'
 import { Asker } from '../../lib/ask'
 import { duration, percent, rate } from '../../lib/format'
-import { failing, figures, health, shortName, shortType, type Figures, type Kind, type MapEdge, type MapNode } from '../../lib/graph'
+import { failedAs, failedWords, failing, FAILURES, figures, health, nodeName, shortName, shortType, type Figures, type Kind, type MapEdge, type MapNode } from '../../lib/graph'
 import { quantile } from '../../lib/histogram'
 import { bounds, extend, pinName, pinned, type Layout, type LayoutQuestion, type Pins, type Point } from '../../lib/layout'
+import { line, panInto, pathOf, placesOn, Room, withoutMiddle, type Box, type View } from '../../lib/mapline'
 import { Arrange, Fit, ZoomIn, ZoomOut } from '../../ui/icons'
 import { prepare, themeVersion, token, useSize } from '../../ui/parts'
 import { useShortcuts } from '../../ui/keys'
 
 const WIDTH = 196
 const HEIGHT = 50
+const CARD = { width: WIDTH, height: HEIGHT }
+
+/** Where the mark of those who call a node from outside is, seen from the middle of its card. */
+const CLIENT_AT = { x: -WIDTH / 2 + 3, y: -HEIGHT / 2 + 3 }
+const CLIENT_SIZE = 11
+
+/** Windows up to this width are those of phones: there a map goes from top to bottom. */
+const SLIM = 600
 
 /** So many cards can be moved about smoothly; more are drawn as plain shapes. */
 const MOST_CARDS = 400
@@ -23,23 +32,53 @@ const MOST_CARDS = 400
 let asker: Asker<LayoutQuestion> | null = null
 const layouts = new Map<string, Layout>()
 
-function question(nodes: readonly MapNode[], edges: readonly MapEdge[]): LayoutQuestion {
+function question(nodes: readonly MapNode[], edges: readonly MapEdge[], direction: LayoutQuestion['direction']): LayoutQuestion {
+  const marks = new Set(nodes.flatMap((n) => (n.on ? n.key : [])))
   return {
-    nodes: nodes.map((n) => ({ key: n.key, width: WIDTH, height: HEIGHT })),
-    edges: edges.map((e) => ({ from: e.from, to: e.to, weight: 1 })),
-    direction: 'LR',
+    nodes: nodes.filter((n) => !n.on).map((n) => ({ key: n.key, width: WIDTH, height: HEIGHT })),
+    edges: edges.filter((e) => !marks.has(e.from)).map((e) => ({ from: e.from, to: e.to, weight: 1 })),
+    direction,
   }
 }
 
 /** Asks for a layout, once for each shape of graph, so that positions stay while numbers change. */
-async function layoutOf(shape: string, nodes: readonly MapNode[], edges: readonly MapEdge[]): Promise<Layout> {
+async function layoutOf(shape: string, q: LayoutQuestion): Promise<Layout> {
   const known = layouts.get(shape)
   if (known) return known
   asker ??= new Asker(new Worker(new URL('../../workers/layout.worker.ts', import.meta.url), { type: 'module' }), true)
-  const made = await asker.ask<Layout>(question(nodes, edges))
+  const made = await asker.ask<Layout>(q)
   if (layouts.size > 50) layouts.clear()
   layouts.set(shape, made)
   return made
+}
+
+// ---- what is written on the map ----
+
+/** How much larger letters are than the map they are on, by how far away it is seen: small maps stay readable. */
+function lettersAt(k: number): number {
+  return k >= 0.85 ? 1 : k >= 0.66 ? 1.25 : 1.5
+}
+
+const NAME_SIZE = 13
+const FIGURES_SIZE = 11.5
+const LABEL_SIZE = 11
+const TEXT_LEFT = -WIDTH / 2 + 53
+const TEXT_ROOM = WIDTH - 53 - 7
+
+const widths = new Map<string, number>()
+let ruler: CanvasRenderingContext2D | null = null
+/** How wide a text is at one pixel of size, in the letters of the page. */
+function emsOf(text: string, weight: number): number {
+  const key = `${themeVersion.peek()} ${weight} ${text}` // counts up when letters have come
+  let w = widths.get(key)
+  if (w === undefined) {
+    ruler ??= document.createElement('canvas').getContext('2d')!
+    ruler.font = `${weight} 100px ${getComputedStyle(document.body).fontFamily}`
+    w = ruler.measureText(text).width / 100
+    if (widths.size > 20_000) widths.clear()
+    widths.set(key, w)
+  }
+  return w
 }
 
 export function Ring({ f, size = 34, kind }: { f: Figures; size?: number; kind: Kind }) {
@@ -104,29 +143,73 @@ const GLYPHS: Record<Kind, preact.JSX.Element> = {
   cluster: <path d="M-6 -2h8v8h-8zM-3 -2v-3h9v8h-4" />,
 }
 
-function nodeText(n: MapNode, seconds: number): string {
+/** What a card says below the name, in the order of how much there is room for. */
+function nodeTexts(n: MapNode, seconds: number): string[] {
   const f = n.statistics
-  if (f.total === 0) return n.kind === 'client' ? 'callers' : 'no calls'
-  const parts = [seconds > 0 ? rate(f.total / seconds) : `${f.total}×`, duration(f.seconds / f.total)]
-  if (failing(f) > 0) parts.push(percent(failing(f)))
-  return parts.join(' · ')
+  if (f.total === 0) return [n.kind === 'client' ? 'callers' : 'no calls']
+  const often = seconds > 0 ? rate(f.total / seconds) : `${f.total}×`
+  const time = `avg ${duration(f.seconds / f.total)}`
+  if (failing(f) === 0) return [`${often} · ${time}`, time, often]
+  const failed = percent(failing(f))
+  return [`${often} · ${time} · ${failed}`, `${time} · ${failed}`, `${failed} failed`, failed]
+}
+
+/** A long name is written smaller, down to this part, before it loses its middle. */
+const LEAST_NAME = 0.8
+
+/** The two lines of a card, and how large the first is written. Of what lies behind a node it is that node's name that tells it from others. */
+function cardLines(n: MapNode, seconds: number, letters: number): [string, string, number] {
+  const fit = (text: string, size: number, weight: number) => withoutMiddle(text, TEXT_ROOM, (t) => emsOf(t, weight) * size * letters)
+  if (n.behind) return [`${n.members!.length} more`, fit(`behind ${shortName(n.behind)}`, FIGURES_SIZE, 450), NAME_SIZE * letters]
+  const texts = nodeTexts(n, seconds)
+  const name = n.kind === 'client' ? 'Clients' : shortName(n.name)
+  const size = NAME_SIZE * Math.min(1, Math.max(LEAST_NAME, TEXT_ROOM / (emsOf(name, 600) * NAME_SIZE * letters)))
+  return [fit(name, size, 600), texts.find((t) => emsOf(t, 450) * FIGURES_SIZE * letters <= TEXT_ROOM) ?? texts[texts.length - 1]!, size * letters]
 }
 
 function describeNode(n: MapNode, seconds: number): string {
   const f = n.statistics
-  return [n.name, n.members ? `cluster of ${n.members.length} nodes` : '', shortType(n.type), f.total ? `${seconds > 0 ? rate(f.total / seconds) : `${f.total} calls`}, ${duration(f.seconds / f.total)} on average` : 'no calls of its own', f.fault ? `${percent(f.fault / f.total)} faults` : '', f.error ? `${percent(f.error / f.total)} errors` : '', f.throttle ? `${percent(f.throttle / f.total)} throttled` : '']
+  return [nodeName(n), n.members ? `cluster of ${n.members.length} nodes` : '', n.kind === 'client' ? '' : shortType(n.type), f.total ? `${seconds > 0 ? rate(f.total / seconds) : `${f.total} calls`}, ${duration(f.seconds / f.total)} on average` : 'no calls of its own', f.fault ? `${percent(f.fault / f.total)} faults` : '', f.error ? `${percent(f.error / f.total)} errors` : '', f.throttle ? `${percent(f.throttle / f.total)} throttled` : '']
     .filter(Boolean)
     .join(', ')
 }
 
-function clipName(name: string, most: number): string {
-  return name.length > most ? `${name.slice(0, most - 1)}…` : name
+interface NodeProps {
+  n: MapNode
+  x: number
+  y: number
+  seconds: number
+  state: string
+  onPick: (key: string) => void
+  onOpen?: (key: string) => void
+  onHover: (key: string) => void
 }
 
-const Card = memo(function Card({ n, x, y, seconds, state, far, held, onPick, onOpen, onHover }: { n: MapNode; x: number; y: number; seconds: number; state: string; far: boolean; held: boolean; onPick: (key: string) => void; onOpen?: (key: string) => void; onHover: (key: string) => void }) {
+/** Who calls a node from outside, as a mark at its card. */
+const ClientMark = memo(function ClientMark({ n, x, y, seconds, state, onPick, onHover }: NodeProps) {
   const h = health(n.statistics)
-  const name = n.kind === 'client' ? 'Clients' : shortName(n.name)
-  const sub = nodeText(n, seconds)
+  return (
+    <g class={`node client-mark ${state} health-${h}`} transform={`translate(${x} ${y})`} onClick={() => onPick(n.key)} onMouseEnter={() => onHover(n.key)} onMouseLeave={() => onHover('')}>
+      <circle class="node-box" r={CLIENT_SIZE} />
+      <g class="kind" transform="translate(0 -1) scale(0.85)">
+        {GLYPHS.client}
+      </g>
+      <title>{describeNode(n, seconds)}</title>
+      <circle class="node-cover" r={CLIENT_SIZE + 3} role="button" tabindex={0} data-key={n.key} aria-label={describeNode(n, seconds)} onKeyDown={(e) => pressed(e) && onPick(n.key)} />
+    </g>
+  )
+})
+
+/** Whether a key presses what is no button but acts as one. */
+function pressed(e: KeyboardEvent): boolean {
+  if (e.key !== 'Enter' && e.key !== ' ') return false
+  e.preventDefault()
+  return true
+}
+
+const Card = memo(function Card({ n, x, y, seconds, state, letters, held, onPick, onOpen, onHover }: NodeProps & { letters: number; held: boolean; fonts: number }) {
+  const h = health(n.statistics)
+  const [name, sub, size] = cardLines(n, seconds, letters)
   return (
     <g
       class={`node ${state} health-${h}`}
@@ -147,13 +230,13 @@ const Card = memo(function Card({ n, x, y, seconds, state, far, held, onPick, on
         )}
       </g>
       {held && <path class="node-pin" transform={`translate(${WIDTH / 2 - 11} ${-HEIGHT / 2 + 11})`} d="M-3 -5h6l-1 4 2.5 2.5h-9L-2 -1zM0 1.5V6" />}
-      <text class="node-name" x={-WIDTH / 2 + 53} y="-5">
-        {clipName(name, far ? 14 : 18)}
+      <text class="node-name" x={TEXT_LEFT} y={-9 + 4 * letters} style={{ fontSize: `${size}px` }}>
+        {name}
       </text>
-      <text class="node-figures" x={-WIDTH / 2 + 53} y="13">
+      <text class="node-figures" x={TEXT_LEFT} y={5 + 8 * letters}>
         {sub}
       </text>
-      <title>{[n.name, shortType(n.type), n.account, n.members ? `${n.members.length} nodes; double click to open` : ''].filter(Boolean).join('\n')}</title>
+      <title>{[nodeName(n), nodeTexts(n, seconds)[0], failedWords(n.statistics), shortType(n.type), n.account, n.members ? `${n.members.length} nodes; double click to open` : ''].filter(Boolean).join('\n')}</title>
       {/* The card says things in short; whoever does not see it is told in full. */}
       <rect
         class="node-cover"
@@ -167,69 +250,14 @@ const Card = memo(function Card({ n, x, y, seconds, state, far, held, onPick, on
         data-key={n.key}
         aria-label={describeNode(n, seconds)}
         onKeyDown={(e) => {
-          if (e.key === 'Enter' || e.key === ' ') {
-            e.preventDefault()
-            if (n.members && e.shiftKey) onOpen?.(n.key)
-            else onPick(n.key)
-          }
+          if (!pressed(e)) return
+          if (n.members && e.shiftKey) onOpen?.(n.key)
+          else onPick(n.key)
         }}
       />
     </g>
   )
 })
-
-/**
- * A smooth line from the right side of one node to the left side of another, through the
- * points that keep it clear of those between. Calls that go back leave and arrive likewise.
- */
-function curve(from: { x: number; y: number }, to: { x: number; y: number }, points: { x: number; y: number }[]): string {
-  const start = { x: from.x + WIDTH / 2, y: from.y }
-  const end = { x: to.x - WIDTH / 2 - 2, y: to.y }
-  if (end.x <= start.x) {
-    const bow = Math.max(40, Math.abs(end.y - start.y) / 3)
-    return `M${start.x} ${start.y} C${start.x + bow} ${start.y} ${end.x - bow} ${end.y} ${end.x} ${end.y}`
-  }
-  const between = points.slice(1, -1).filter((p) => p.x > start.x + 24 && p.x < end.x - 24)
-  const stops = [start, ...between, end]
-  let d = `M${start.x} ${start.y}`
-  for (let k = 1; k < stops.length; k++) {
-    const a = stops[k - 1]!
-    const b = stops[k]!
-    const half = (b.x - a.x) / 2
-    d += ` C${a.x + half} ${a.y} ${b.x - half} ${b.y} ${b.x} ${b.y}`
-  }
-  return d
-}
-
-/**
- * Where the label of an edge stands: shortly before the node that it leads to, where edges are
- * apart. `taken` has the labels so far; one that would lie on another moves down.
- */
-function labelAt(from: { x: number; y: number }, to: { x: number; y: number }, points: { x: number; y: number }[], width: number, taken: { x: number; y: number; width: number }[]): { x: number; y: number } {
-  const end = { x: to.x - WIDTH / 2, y: to.y }
-  const start = { x: from.x + WIDTH / 2, y: from.y }
-  let at = { x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 }
-  if (end.x > start.x) {
-    const between = points.slice(1, -1).filter((p) => p.x > start.x + 24 && p.x < end.x - 24)
-    const a = between[between.length - 1] ?? start
-    const half = (end.x - a.x) / 2
-    const x = (t: number) => (1 - t) ** 3 * a.x + 3 * (1 - t) ** 2 * t * (a.x + half) + 3 * (1 - t) * t * t * (end.x - half) + t ** 3 * end.x
-    // Where nodes are closer than it is wide it lies over both of them alike.
-    const tight = end.x - start.x < width + 24
-    const wanted = tight ? (start.x + end.x) / 2 : Math.max((a.x + end.x) / 2 - half / 2, Math.min((start.x + end.x) / 2, end.x - 16 - width / 2))
-    let low = 0
-    let high = 1
-    for (let k = 0; k < 14; k++) {
-      const t = (low + high) / 2
-      if (x(t) < wanted) low = t
-      else high = t
-    }
-    at = { x: x(low), y: a.y + (end.y - a.y) * (3 * low * low - 2 * low ** 3) }
-  }
-  for (let k = 0; k < 12 && taken.some((o) => Math.abs(o.x - at.x) < (o.width + width) / 2 && Math.abs(o.y - at.y) < 19); k++) at = { x: at.x, y: at.y + 19 }
-  taken.push({ ...at, width })
-  return at
-}
 
 export interface GraphProps {
   nodes: MapNode[]
@@ -258,6 +286,7 @@ interface Made {
   /** Counts up with each layout that is made anew. */
   version: number
   scope: string
+  direction: LayoutQuestion['direction']
   layout: Layout
   /** The size that it had when it was made; what comes later does not stretch it. */
   width: number
@@ -273,13 +302,18 @@ function stretched(l: Layout, by: number): Layout {
   return { width: WIDTH + (l.width - WIDTH) * by, height: l.height, nodes, edges }
 }
 
+function clientAt(p: Point): Point {
+  return { x: p.x + CLIENT_AT.x, y: p.y + CLIENT_AT.y }
+}
+
 export const layoutError = signal<Error | null>(null)
 
-interface View {
-  x: number
-  y: number
-  k: number
-}
+/** A map that is farther away cannot be read: it starts no farther, with the busiest callers, and is moved about. */
+const READABLE = 0.5
+/** Where cards are so small that names are all that is read on them. */
+const FAR = 0.42
+/** Room for the buttons at the edge of the map. */
+const BUTTONS = 46
 
 const LEAST_ZOOM = 0.01
 const MOST_ZOOM = 3
@@ -291,32 +325,36 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
   const size = useSize(frame)
   const made = useSignal<Made | null>(null)
   const view = useSignal<View>({ x: 0, y: 0, k: 1 })
-  const far = useComputed(() => view.value.k < 0.5)
+  const far = useComputed(() => view.value.k < FAR)
+  const letters = useComputed(() => lettersAt(view.value.k)).value
+  const slim = size.width > 0 && innerWidth <= SLIM
+  const direction = slim ? 'TB' : 'LR'
   const hover = useSignal('')
   const moving = useSignal<{ key: string; at: Point } | null>(null)
   const touched = useRef(false)
-  const shape = useMemo(() => JSON.stringify([nodes.map((n) => n.key).sort(), edges.map((e) => e.key).sort()]), [nodes, edges])
+  const shape = useMemo(() => JSON.stringify([direction, nodes.map((n) => n.key + (n.on ? '<' : '')).sort(), edges.map((e) => e.key).sort()]), [nodes, edges, direction])
   const byKey = useMemo(() => new Map(nodes.map((n) => [n.key, n])), [nodes])
 
   useEffect(() => {
     let gone = false
-    if (nodes.length === 0) return
+    if (nodes.length === 0 || size.width === 0) return
     const old = made.peek()
+    const q = question(nodes, edges, direction)
     // Nodes stay where they are while the window moves on: those that go leave their place
     // free, those that come find one beside their neighbours. Only where most of
     // the map would be such makeshift is it made anew.
-    if (old && old.scope === scope) {
-      const known = nodes.filter((n) => old.layout.nodes[n.key]).length
-      if (known === nodes.length) return
-      if (known >= 0.6 * nodes.length && nodes.length - known <= 200) {
-        made.value = { ...old, layout: extend(old.layout, question(nodes, edges)) }
+    if (old && old.scope === scope && old.direction === direction) {
+      const known = q.nodes.filter((n) => old.layout.nodes[n.key]).length
+      if (known === q.nodes.length) return
+      if (known >= 0.6 * q.nodes.length && q.nodes.length - known <= 200) {
+        made.value = { ...old, layout: extend(old.layout, q) }
         return
       }
     }
-    layoutOf(shape, nodes, edges).then(
+    layoutOf(shape, q).then(
       (layout) => {
         if (gone) return
-        made.value = { version: (made.peek()?.version ?? 0) + 1, scope, layout, width: layout.width, height: layout.height }
+        made.value = { version: (made.peek()?.version ?? 0) + 1, scope, direction, layout, width: layout.width, height: layout.height }
         layoutError.value = null
       },
       (e: Error) => (layoutError.value = e),
@@ -324,43 +362,67 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
     return () => {
       gone = true
     }
-  }, [shape, scope])
+  }, [shape, scope, size.width === 0])
 
   const plain = made.value
-  // A wide screen gets a wide map: only distances between layers grow.
-  const stretch = plain && size.height > 0 ? Math.min(2.1, Math.max(1, size.width / size.height / (plain.width / Math.max(1, plain.height)))) : 1
+  // A wide screen gets a wide map: only distances between layers grow. A panel beside it moves nothing.
+  const room = frame.current?.parentElement
+  const stretch = plain && plain.direction === 'LR' && room && room.clientHeight > 0 ? Math.min(2.1, Math.max(1, room.clientWidth / room.clientHeight / (plain.width / Math.max(1, plain.height)))) : 1
   const l = useMemo(() => {
     if (!plain) return undefined
-    const p = pinned(plain.layout, pins, edges, WIDTH, HEIGHT)
-    return stretch > 1.01 ? stretched(p, stretch) : p
-  }, [plain, stretch, pins, edges])
-  const at = (key: string): Point | undefined => (moving.value?.key === key ? moving.value.at : l?.nodes[key])
+    // Places that were chosen from left to right mean nothing from top to bottom.
+    const p = plain.direction === 'LR' ? pinned(plain.layout, pins, edges, WIDTH, HEIGHT) : plain.layout
+    const out = stretch > 1.01 ? stretched(p, stretch) : p
+    const marks = nodes.filter((n) => n.on && out.nodes[n.on])
+    return marks.length === 0 ? out : { ...out, nodes: { ...out.nodes, ...Object.fromEntries(marks.map((n) => [n.key, clientAt(out.nodes[n.on!]!)])) } }
+  }, [plain, stretch, pins, edges, nodes])
+  const at = (key: string): Point | undefined => {
+    const m = moving.value
+    if (m?.key === key) return m.at
+    return m && byKey.get(key)?.on === m.key ? clientAt(m.at) : l?.nodes[key]
+  }
   const unstretch = (p: Point): Point => ({ x: WIDTH / 2 + (p.x - WIDTH / 2) / stretch, y: p.y })
   const around = useMemo(() => (l ? bounds(nodes.flatMap((n) => l.nodes[n.key] ?? []), WIDTH, HEIGHT) : null), [l, nodes])
 
-  const fitAll = () => {
-    if (!around || size.width === 0) return
+  /** The view that shows all, or, unless `whole`, as much of it as can be read. */
+  const fit = (whole: boolean): View | null => {
+    if (!around || size.width === 0) return null
     const w = around.width + 48
     const h = around.height + 48
-    const k = Math.min(size.width > 1800 ? 1.7 : 1.15, Math.max(LEAST_ZOOM, Math.min((size.width - 20) / w, (size.height - 20) / h)))
-    // A narrow screen shows a part that can be read, from the callers on.
-    const readable = size.width < 600 ? Math.max(k, 0.66) : k
-    view.value = { k: readable, x: (readable > k ? 8 : (size.width - w * k) / 2) - (around.x - 24) * readable, y: (size.height - h * readable) / 2 - (around.y - 24) * readable }
+    const wide = size.width - (slim ? 0 : BUTTONS)
+    const high = size.height - (slim ? BUTTONS : 0)
+    const all = Math.min(size.width > 1800 ? 1.7 : 1.15, Math.max(LEAST_ZOOM, Math.min(wide / w, high / h)))
+    const k = whole || nodes.length > MOST_CARDS ? all : Math.max(all, READABLE)
+    const first = nodes.filter((n) => n.root || n.kind === 'client').reduce<MapNode | null>((a, b) => (!a || b.statistics.total > a.statistics.total ? b : a), null)
+    const start = (first && l?.nodes[first.key]) || { x: around.x, y: around.y }
+    // What is larger than the window starts where its busiest callers are, without free room beside it.
+    const along = (from: number, length: number, room: number, wish: number) => (length * k <= room ? (room - length * k) / 2 - (from - 24) * k : Math.max(room - (from - 24 + length) * k, Math.min(-(from - 24) * k, room / 2 - wish * k)))
+    return { k, x: along(around.x, w, wide, start.x), y: along(around.y, h, high, start.y) }
+  }
+  const fitAll = (whole = false) => {
+    const v = fit(whole)
+    if (v) view.value = v
   }
   const fitted = useRef(0)
+  const panelled = useRef(false)
   useEffect(() => {
     // Another map is seen whole again, wherever somebody looked at the one before.
-    if (plain && fitted.current !== plain.version) {
+    const anew = !!plain && fitted.current !== plain.version
+    if (anew) {
       fitted.current = plain.version
       touched.current = false
     }
-    if (!touched.current) fitAll()
+    // A panel that opens takes room, but leaves the map as large as it is.
+    if (!touched.current && (anew || !selected || !panelled.current)) fitAll()
+    panelled.current = !!plain
   }, [plain?.version, size.width, size.height])
-  // A new node outside of what is seen moves the view of somebody who has chosen none.
+  // What comes outside of what is seen, or leaves most of it free, moves the view of somebody who has chosen none.
   useEffect(() => {
-    if (touched.current || !around || size.width < 600) return
+    const wanted = touched.current || selected ? null : fit(false)
+    if (!wanted || !around) return
     const v = view.peek()
-    if (around.x * v.k + v.x < 0 || around.y * v.k + v.y < 0 || (around.x + around.width) * v.k + v.x > size.width || (around.y + around.height) * v.k + v.y > size.height) fitAll()
+    const shown = wanted.k > READABLE && (around.x * v.k + v.x < 0 || around.y * v.k + v.y < 0 || (around.x + around.width) * v.k + v.x > size.width || (around.y + around.height) * v.k + v.y > size.height)
+    if (shown || wanted.k > v.k * 1.25) view.value = wanted
   }, [around])
 
   const zoomAt = (factor: number, px = size.width / 2, py = size.height / 2) => {
@@ -488,7 +550,7 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
     const v = view.peek()
     return { x: (event.clientX - box.left - v.x) / v.k, y: (event.clientY - box.top - v.y) / v.k }
   }
-  const nodeAt = (p: Point) => (l ? nodes.find((n) => l.nodes[n.key] && Math.abs(l.nodes[n.key]!.x - p.x) <= WIDTH / 2 && Math.abs(l.nodes[n.key]!.y - p.y) <= HEIGHT / 2)?.key : undefined)
+  const nodeAt = (p: Point) => (l ? nodes.find((n) => l.nodes[n.key] && !n.on && Math.abs(l.nodes[n.key]!.x - p.x) <= WIDTH / 2 && Math.abs(l.nodes[n.key]!.y - p.y) <= HEIGHT / 2)?.key : undefined)
 
   // One pointer moves the map or a node, two zoom.
   const pointers = useRef(new Map<number, { x: number; y: number }>())
@@ -507,7 +569,7 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
     }
     const key = (e.target as Element).closest('.node')?.querySelector<SVGElement>('[data-key]')?.dataset.key ?? ''
     // A finger moves the map, unless it is on the node that was chosen before.
-    const own = onPin && key && (e.pointerType !== 'touch' || key === selected) ? key : ''
+    const own = onPin && direction === 'LR' && key && !byKey.get(key)?.on && (e.pointerType !== 'touch' || key === selected) ? key : ''
     drag.current = { x: e.clientX, y: e.clientY, view: view.peek(), key: own, from: own ? (l?.nodes[own] ?? null) : null, moved: false }
   }
   const onPointerMove = (e: PointerEvent) => {
@@ -550,27 +612,39 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
     if (pointers.current.size === 0) setTimeout(() => (drag.current = null))
   }
 
-  const reveal = (key: string) => {
-    const p = l?.nodes[key]
-    if (!p) return
-    const v = view.peek()
-    const sx = p.x * v.k + v.x
-    const sy = p.y * v.k + v.y
-    const k = v.k < 0.35 ? 0.9 : v.k // what is too small to read is not shown by going there
-    if (k !== v.k || sx < 80 || sx > size.width - 80 || sy < 40 || sy > size.height - 40) {
-      touched.current = true
-      view.value = { k, x: size.width / 2 - p.x * k, y: size.height / 2 - p.y * k }
-    }
+  const boxOf = (keys: Iterable<string>): Box | null => {
+    const points = [...keys].flatMap((key) => l?.nodes[key] ?? [])
+    if (points.length === 0) return null
+    const b = bounds(points, WIDTH, HEIGHT)
+    return { x: b.x + b.width / 2, y: b.y + b.height / 2, width: b.width, height: b.height }
   }
-  // What is chosen elsewhere, by a search or in the table say, comes into view.
+  /** Brings a node, or the ends of an edge, into view, and what is around it as far as there is room. */
+  const reveal = (keys: readonly string[], also: Iterable<string> = []) => {
+    const box = boxOf(keys)
+    if (!box) return
+    const edge = slim ? 14 : 30
+    const free = { width: size.width - (slim ? 0 : BUTTONS - 16), height: size.height - (slim ? BUTTONS : 0) }
+    let v = view.peek()
+    if (v.k < 0.35) v = { k: 0.9, x: size.width / 2 - box.x * 0.9, y: size.height / 2 - box.y * 0.9 } // what is too small to read is not shown by going there
+    const wider = boxOf(also)
+    const fits = (b: Box) => b.width * v.k <= free.width - 2 * edge && b.height * v.k <= free.height - 2 * edge
+    if (wider && fits(wider)) v = panInto(v, wider, free, edge)
+    v = panInto(v, fits(box) ? box : (boxOf(keys.slice(-1)) ?? box), free, edge)
+    const old = view.peek()
+    if (v.k !== old.k || Math.abs(v.x - old.x) > 0.5 || Math.abs(v.y - old.y) > 0.5) view.value = v
+  }
+  // What is chosen, here or elsewhere, comes into view, and stays there when its panel takes room.
   const shown = useRef('')
   useEffect(() => {
-    const what = `${selected} ${size.width} ${size.height}` // its panel takes room when it opens
+    const what = `${selected} ${size.width} ${size.height} ${plain?.version}`
     if (!l || !selected || shown.current === what) return
     shown.current = what
-    const key = byKey.has(selected) ? selected : edges.find((e) => e.key === selected)?.to
-    if (key) reveal(key)
-  }, [selected, !l, size.width, size.height])
+    if (byKey.has(selected)) reveal([byKey.get(selected)!.on ?? selected], edges.flatMap((e) => (e.from === selected ? [selected, e.to] : e.to === selected ? [selected, e.from] : [])))
+    else {
+      const e = edges.find((e) => e.key === selected)
+      if (e) reveal([e.from, e.to])
+    }
+  }, [selected, !l, plain?.version, size.width, size.height])
 
   const focusKey = () => (document.activeElement as SVGElement | null)?.dataset?.key ?? selected
   const walk = (dx: number, dy: number) => {
@@ -598,7 +672,8 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
       }
     }
     if (!best) return
-    reveal(best)
+    reveal([best])
+    touched.current = true
     const take = () => frame.current?.querySelector<SVGElement>(`[data-key="${CSS.escape(best)}"]`)
     const e = take()
     if (e) e.focus()
@@ -612,7 +687,7 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
   const shift = (dx: number, dy: number) => {
     const key = focusKey()
     const p = step.current?.key === key ? step.current.at : l?.nodes[key]
-    if (!p || !onPin) return
+    if (!p || !onPin || direction !== 'LR' || byKey.get(key)?.on) return
     step.current = { key, at: { x: p.x + dx * 24, y: p.y + dy * 24 } }
     onPin(key, unstretch(step.current.at))
   }
@@ -630,8 +705,8 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
           keys: ['0'],
           what: 'Show all of it',
           run: () => {
-            touched.current = false
-            fitAll()
+            touched.current = true
+            fitAll(true)
           },
         },
         ...(onPin
@@ -643,7 +718,7 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
               { keys: ['p'], what: 'Pin the node where it is, or let it go', run: () => {
                 const key = focusKey()
                 const p = l?.nodes[key]
-                if (p) onPin(key, pins.has(pinName(key)) ? null : unstretch(p))
+                if (p && direction === 'LR' && !byKey.get(key)?.on) onPin(key, pins.has(pinName(key)) ? null : unstretch(p))
               } },
             ]
           : []),
@@ -654,7 +729,13 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
   )
 
   const most = useMemo(() => edges.reduce((m, e) => Math.max(m, e.statistics.total), 1), [edges])
-  const taken: { x: number; y: number; width: number }[] = []
+  const taken = new Room()
+  if (l && !plainShapes)
+    for (const n of seen) {
+      const p = at(n.key)
+      if (p && !n.on) taken.take({ ...p, width: WIDTH + 8, height: HEIGHT + 4 })
+    }
+  const labelHeight = 18 * letters
   /** Labels lie over all edges and nodes. */
   const labels: preact.JSX.Element[] = []
   const pick = useMemo(() => (key: string) => !drag.current?.moved && onPick(key), [onPick])
@@ -685,7 +766,7 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
       }}
     >
       {plainShapes && <canvas ref={canvas} aria-hidden="true" style={{ width: `${size.width}px`, height: `${size.height}px` }} />}
-      <svg width={size.width} height={size.height} class={`${close ? '' : 'far'} ${live ? 'live' : ''}`} role="group" aria-label={`Service map of ${nodes.length} nodes and ${edges.length} edges. The table has the same.`}>
+      <svg width={size.width} height={size.height} class={`${close ? '' : 'far'} ${live ? 'live' : ''}`} style={{ '--letters': close ? String(letters) : '1.7' }} role="group" aria-label={`Service map of ${nodes.length} nodes and ${edges.length} edges. The table has the same.`}>
         <defs>
           {['ok', 'error', 'fault', 'throttle', 'none', 'picked'].map((h) => (
             <marker key={h} id={`arrow-${h}`} viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" markerUnits="userSpaceOnUse" orient="auto">
@@ -697,6 +778,7 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
           {l &&
             !plainShapes &&
             seenEdges.map((e) => {
+              if (byKey.get(e.from)?.on) return null // the mark stands where it leads to
               const ends = moving.value?.key === e.from || moving.value?.key === e.to
               const points = ends ? [] : (l.edges[e.key] ?? []) // an edge that is new goes straight
               const from = at(e.from)
@@ -708,31 +790,37 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
               const showLabel = !dim && (picked || nearby?.has(e.key) || (failing(e.statistics) >= 0.01 && close))
               const label = edgeText(e)
               const width = 1 + 4 * Math.sqrt(e.statistics.total / most)
-              const middle = showLabel ? labelAt(from, to, points, label.length * 6.6 + 12, taken) : { x: 0, y: 0 }
-              const line = curve(from, to, points)
-              if (showLabel)
+              const way = line(from, to, points, CARD, plain!.direction)
+              const d = pathOf(way)
+              const labelWidth = emsOf(label, 500) * LABEL_SIZE * letters + 12
+              // A label that has no room is left out, but for the edge that somebody looks at.
+              const places = showLabel ? placesOn(way) : []
+              const middle = taken.place(places, labelWidth, labelHeight) ?? (picked || hover.value === e.key ? places[0] : undefined)
+              if (middle)
                 labels.push(
                   <g key={e.key} class="edge" transform={`translate(${middle.x} ${middle.y})`} onClick={() => pick(e.key)} onMouseEnter={() => onHover(e.key)} onMouseLeave={() => onHover('')}>
-                    <rect class="edge-label-box" x={-label.length * 3.3 - 6} y="-9" width={label.length * 6.6 + 12} height="18" rx="9" />
-                    <text class="edge-label" text-anchor="middle" y="4">
+                    <rect class="edge-label-box" x={-labelWidth / 2} y={-labelHeight / 2} width={labelWidth} height={labelHeight} rx={labelHeight / 2} />
+                    <text class="edge-label" text-anchor="middle" y={4 * letters}>
                       {label}
                     </text>
                   </g>,
                 )
               return (
                 <g key={e.key} class={`edge health-${h} ${picked ? 'picked' : ''} ${dim ? 'dim' : ''}`} onClick={() => pick(e.key)} onMouseEnter={() => onHover(e.key)} onMouseLeave={() => onHover('')}>
-                  <path class="edge-hit" role="button" aria-label={`${byKey.get(e.from)?.name} calls ${byKey.get(e.to)?.name}: ${seconds > 0 ? rate(e.statistics.total / seconds) : e.statistics.total}, ${label}`} d={line} />
-                  <path class="edge-line" d={line} stroke-width={width} marker-end={`url(#arrow-${picked ? 'picked' : h})`} />
+                  <path class="edge-hit" role="button" aria-label={`${byKey.get(e.from)?.name} calls ${byKey.get(e.to)?.name}: ${seconds > 0 ? rate(e.statistics.total / seconds) : e.statistics.total}, ${label}`} d={d} />
+                  <path class="edge-line" d={d} stroke-width={width} marker-end={`url(#arrow-${picked ? 'picked' : h})`} />
                 </g>
               )
             })}
           {l &&
             !plainShapes &&
-            seen.map((n) => {
+            inOrder(seen).map((n) => {
               const p = at(n.key)
               if (!p) return null
               const dim = (nearby && !nearby.has(n.key)) || dimmed?.(n.key)
-              return <Card key={n.key} n={n} x={p.x} y={p.y} seconds={seconds} far={!close} held={pins.size > 0 && pins.has(pinName(n.key))} state={`${n.key === selected ? 'picked' : ''} ${dim ? 'dim' : ''}`} onPick={pick} onOpen={onOpen} onHover={onHover} />
+              const picked = n.key === selected || (n.on !== undefined && selected === `${n.key}>${n.on}`)
+              const props = { n, x: p.x, y: p.y, seconds, state: `${picked ? 'picked' : ''} ${dim ? 'dim' : ''}`, onPick: pick, onOpen, onHover }
+              return n.on ? <ClientMark key={n.key} {...props} /> : <Card key={n.key} {...props} letters={close ? letters : 1.7} held={direction === 'LR' && pins.size > 0 && pins.has(pinName(n.key))} fonts={themeVersion.value} />
             })}
           <g>{labels}</g>
         </g>
@@ -755,8 +843,8 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
           class="button icon"
           aria-label="Show all"
           onClick={() => {
-            touched.current = false
-            fitAll()
+            touched.current = true
+            fitAll(true)
           }}
         >
           <Fit />
@@ -767,10 +855,15 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
   )
 }
 
+/** Marks after the cards that they lie on. */
+function inOrder(nodes: readonly MapNode[]): MapNode[] {
+  return [...nodes.filter((n) => !n.on), ...nodes.filter((n) => n.on)]
+}
+
 /** What an edge says of itself: the slowest of a hundred, and what part fails. */
 function edgeText(e: MapEdge): string {
   const p99 = quantile(e.histogram, 0.99)
-  const time = p99 === null ? duration(e.statistics.total ? e.statistics.seconds / e.statistics.total : null) : duration(p99)
+  const time = p99 === null ? `avg ${duration(e.statistics.total ? e.statistics.seconds / e.statistics.total : null)}` : `p99 ${duration(p99)}`
   return failing(e.statistics) >= 0.001 ? `${time} · ${percent(failing(e.statistics))}` : time
 }
 
@@ -799,7 +892,7 @@ function EdgeTip({ e, from, to, seconds, seriesOf }: { e: MapEdge; from?: MapNod
       </b>
       <div>
         {seconds > 0 ? rate(f.total / seconds) : `${f.total}×`}
-        {failing(f) > 0 && <span class={f.fault ? 'text-fault' : 'text-error'}> · {percent(failing(f))} failed</span>}
+        {failing(f) > 0 && <span class={`text-${failedAs(f)}`}> · {percent(failing(f))} failed: {failedWords(f)}</span>}
       </div>
       <div class="muted">
         p50 {duration(quantile(e.histogram, 0.5))} · p95 {duration(quantile(e.histogram, 0.95))} · p99 {duration(quantile(e.histogram, 0.99))}
@@ -813,11 +906,11 @@ function Spark({ points }: { points: SeriesPoint[] }) {
   const list = points.map((p) => figures(p.EdgeSummaryStatistics ?? p.ServiceSummaryStatistics))
   if (list.length < 2) return null
   const most = Math.max(1, ...list.map((f) => f.total))
-  const line = (of: (f: Figures) => number) => list.map((f, k) => `${((k / (list.length - 1)) * 200).toFixed(1)},${(31 - (of(f) / most) * 29).toFixed(1)}`).join(' ')
+  const way = (of: (f: Figures) => number) => list.map((f, k) => `${((k / (list.length - 1)) * 200).toFixed(1)},${(31 - (of(f) / most) * 29).toFixed(1)}`).join(' ')
   return (
     <svg class="spark" viewBox="0 0 200 32" width="200" height="32">
-      <polyline class="spark-all" points={line((f) => f.total)} />
-      {list.some((f) => f.fault + f.error + f.throttle > 0) && <polyline class="spark-bad" points={line((f) => f.fault + f.error + f.throttle)} />}
+      <polyline class="spark-all" points={way((f) => f.total)} />
+      {FAILURES.map(([key]) => list.some((f) => f[key] > 0) && <polyline key={key} class={`spark-${key}`} points={way((f) => f[key])} />)}
     </svg>
   )
 }
@@ -856,6 +949,12 @@ function paint(g: CanvasRenderingContext2D, v: View, size: { width: number; heig
     const h = health(n.statistics)
     g.globalAlpha = fade(n) ? 0.2 : h === 'ok' || h === 'none' ? 0.75 : 1
     g.fillStyle = colours[h]!
+    if (n.on) {
+      g.beginPath()
+      g.arc(p.x, p.y, CLIENT_SIZE, 0, 2 * Math.PI)
+      g.fill()
+      continue
+    }
     g.fillRect(p.x - WIDTH / 2, p.y - HEIGHT / 2, WIDTH, HEIGHT)
     if (n.key === state.selected) {
       g.globalAlpha = 1
