@@ -22,12 +22,12 @@ import { history as searched } from '../../ui/filterbar'
 import { GraphView } from '../map/view'
 import { copyItems, endpoint, settled } from './copy'
 import { Details } from './details'
-import { Flame } from './flame'
-import { List } from './list'
-import { Usual } from './usual'
 import { openTrace, VIEWS, type TraceState, type View } from './state'
 import { Waterfall } from './waterfall'
 
+const Flame = lazy(() => import('./flame').then((m) => m.Flame))
+const List = lazy(() => import('./list').then((m) => m.List))
+const Usual = lazy(() => import('./usual').then((m) => m.Usual))
 const Log = lazy(() => import('./log').then((m) => m.Log))
 
 const VIEW_NAMES: Record<View, string> = { waterfall: 'Waterfall', flame: 'Flame', list: 'List', log: 'Log', map: 'Map', usual: 'Usual', raw: 'Raw' }

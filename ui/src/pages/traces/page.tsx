@@ -17,13 +17,15 @@ import { Basket, Close, Columns, Copy, Fault, Filter, Live, Minus, Pause, Play, 
 import { useShortcuts } from '../../ui/keys'
 import { slim } from '../../ui/media'
 import { copy, localStorageGet, localStorageSet, Popover, Problem, Sparkline, Status, Swatch, utc } from '../../ui/parts'
+import { lazy } from '../../ui/lazy'
 import { RangePicker } from '../../ui/range'
 import { Virtual, type VirtualHandle } from '../../ui/virtual'
 import { WhyButton } from '../../ui/why'
 import { Heatmap } from './heatmap'
-import { Grouped } from './grouped'
 import { tracesCSV } from './rows'
 import { countWindow, createSearch, wholeFilter, type SearchState } from './search'
+
+const Grouped = lazy(() => import('./grouped').then((m) => m.Grouped))
 
 export const COLUMNS: Record<string, { title: string; cls: string; text: (r: TraceRow) => string }> = {
   time: { title: 'Time', cls: 'col-time', text: (r) => (Number.isNaN(r.start) ? '–' : timeParts(r.start, utc.peek()).time) },
