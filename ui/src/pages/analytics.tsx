@@ -313,7 +313,7 @@ function Line({ c, a }: { c: Contrast; a: string }) {
         <bdi>{c.title}</bdi>
       </td>
       <td class="cell-value">
-        <bdi>{c.text || '(empty)'}</bdi> {c.countB === 0 && <span class="badge busy">only in A</span>} {c.countA === 0 && <span class="badge">only in B</span>}
+        <bdi>{c.text || '(empty)'}</bdi> {c.countB === 0 && <span class="badge only-in set-a">only in A</span>} {c.countA === 0 && <span class="badge only-in set-b">only in B</span>}
       </td>
       <td class="right tells-a" title={many(c.countA, 'trace')}>
         {percent(c.shareA)}

@@ -10,7 +10,7 @@ import { change, href, param, url } from '../lib/place'
 import { arrange, mainRoot, type Columns } from '../lib/trace'
 import { Problem, Swatch } from '../ui/parts'
 import { TakeCSV, type Rows } from '../ui/takecsv'
-import { CompareMany, EntryPoints } from './comparemany'
+import { Breaking, CompareMany, EntryPoints } from './comparemany'
 
 /** `t` has three traces or more; `a` and `b` are two beside each other. */
 export function ComparePage() {
@@ -95,7 +95,7 @@ function CompareTwo() {
                       <td>
                         <span style={{ paddingLeft: `calc(${Math.min(r.depth, 20)} * var(--step))` }} class="row">
                           <Swatch colour={r.colour} />
-                          <bdi>{r.name}</bdi>
+                          <Breaking text={r.name} />
                           {r.countA === 0 ? (
                             <span class="badge only-in set-b">only in B</span>
                           ) : r.countB === 0 ? (

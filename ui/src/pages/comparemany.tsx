@@ -199,7 +199,7 @@ export function EntryPoints({ traces }: { traces: readonly Columns[] }) {
 }
 
 /** A name that breaks behind its dots, dashes and slashes rather than inside of a word. */
-function Breaking({ text }: { text: string }) {
+export function Breaking({ text }: { text: string }) {
   return (
     <bdi>
       {text.split(/(?<=[./_:@-])/).map((part, k) => (

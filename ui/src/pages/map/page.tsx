@@ -679,6 +679,9 @@ const TABLE_ROWS = 300
 function MapTable({ chosen, nodes, edges, seconds: window_, pick, fits }: { chosen: string; nodes: readonly MapNode[]; edges: readonly MapEdge[]; seconds: number; pick: (key: string) => void; fits?: (n: MapNode) => boolean }) {
   const sort = param('sort').value || '-calls'
   const all = useSignal(false)
+  const frame = useRef<HTMLDivElement>(null)
+  // The panel of what is chosen takes room; its row stays in sight.
+  useEffect(() => frame.current?.querySelector('tr.selected')?.scrollIntoView({ block: 'nearest' }), [chosen])
   const rows = useMemo(() => {
     const names = new Map(nodes.map((n) => [n.key, n.name]))
     const calls = new Map<string, string[]>()
@@ -703,7 +706,7 @@ function MapTable({ chosen, nodes, edges, seconds: window_, pick, fits }: { chos
   const drawn = all.value ? list : list.slice(0, TABLE_ROWS)
   const numbers = (r: (typeof rows)[number]) => [r.n.name, r.n.type, r.n.account, r.n.statistics.total, window_ > 0 ? r.n.statistics.total / window_ : null, r.p50, r.p95, r.p99, r.n.statistics.error, r.n.statistics.throttle, r.n.statistics.fault, r.calls.join('; ')]
   return (
-    <div class="map-table" data-scroll tabIndex={0} role="region" aria-label="Services as a table">
+    <div class="map-table" ref={frame} data-scroll tabIndex={0} role="region" aria-label="Services as a table">
       <div class="row table-line">
         <span class="grow muted num">{many(list.length, 'node')}</span>
         <button class="button" onClick={() => copyCSV({ head: ['name', 'type', 'account', 'calls', 'calls_per_second', 'p50_seconds', 'p95_seconds', 'p99_seconds', 'errors', 'throttles', 'faults', 'calls_to'], rows: list.map(numbers) })}>

@@ -629,6 +629,9 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
     const wider = boxOf(also)
     const fits = (b: Box) => b.width * v.k <= free.width - 2 * edge && b.height * v.k <= free.height - 2 * edge
     if (wider && fits(wider)) v = panInto(v, wider, free, edge)
+    // Both ends of an edge are shown, smaller if they have to be, but never too small to read.
+    const k = Math.min((free.width - 2 * edge) / box.width, (free.height - 2 * edge) / box.height)
+    if (keys.length > 1 && k < v.k && k >= 0.35) v = { k, x: free.width / 2 - box.x * k, y: free.height / 2 - box.y * k }
     v = panInto(v, fits(box) ? box : (boxOf(keys.slice(-1)) ?? box), free, edge)
     const old = view.peek()
     if (v.k !== old.k || Math.abs(v.x - old.x) > 0.5 || Math.abs(v.y - old.y) > 0.5) view.value = v
