@@ -795,16 +795,26 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
               const width = 1 + 4 * Math.sqrt(e.statistics.total / most)
               const way = line(from, to, points, CARD, plain!.direction)
               const d = pathOf(way)
-              const labelWidth = emsOf(label, 500) * LABEL_SIZE * letters + 12
-              // A label that has no room is left out, but for the edge that somebody looks at.
               const places = showLabel ? placesOn(way) : []
-              const middle = taken.place(places, labelWidth, labelHeight) ?? (picked || hover.value === e.key ? places[0] : undefined)
+              const widthOf = (text: string) => emsOf(text, 500) * LABEL_SIZE * letters + 12
+              // Where there is no room for all of it a label says less, then nothing, but for the edge that somebody looks at.
+              let text = label
+              let middle: Point | null | undefined
+              for (const less of [label, ...shorter(label)]) {
+                text = less
+                if ((middle = taken.place(places, widthOf(less), labelHeight))) break
+              }
+              if (!middle && (picked || hover.value === e.key)) {
+                text = label
+                middle = places[0]
+              }
+              const labelWidth = widthOf(text)
               if (middle)
                 labels.push(
                   <g key={e.key} class="edge" transform={`translate(${middle.x} ${middle.y})`} onClick={() => pick(e.key)} onMouseEnter={() => onHover(e.key)} onMouseLeave={() => onHover('')}>
                     <rect class="edge-label-box" x={-labelWidth / 2} y={-labelHeight / 2} width={labelWidth} height={labelHeight} rx={labelHeight / 2} />
                     <text class="edge-label" text-anchor="middle" y={4 * letters}>
-                      {label}
+                      {text}
                     </text>
                   </g>,
                 )
@@ -862,6 +872,9 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
 function inOrder(nodes: readonly MapNode[]): MapNode[] {
   return [...nodes.filter((n) => !n.on), ...nodes.filter((n) => n.on)]
 }
+
+/** What is left of the text of an edge where there is little room: without the name of its figure, which the legend has, and what fails alone. */
+const shorter = (label: string): string[] => [label.replace(/^p99 /, ''), ...label.split(' · ').slice(1)]
 
 /** What an edge says of itself: the slowest of a hundred, and what part fails. */
 function edgeText(e: MapEdge): string {
