@@ -88,7 +88,7 @@ test('three traces are put into the basket by keyboard, on two pages, and compar
 test('the baseline, the order, what is shown and by what it is sorted are in the address', async () => {
   const page = await openPage(server.url, several(0, 1, 2))
   await page.getByRole('heading', { name: 'Compare 3 traces' }).waitFor()
-  assert.equal((await steps(page)).length, 5)
+  await until('five steps', async () => (await steps(page)).length === 5)
   await page.keyboard.press('3')
   await until('the third is the baseline', () => param(page, 't') === [ids[2], ids[0], ids[1]].join(','))
   assert.deepEqual(await cells(page, /^payments$/), ['payments', '2.1 s', '100 ms −2 s', 'fault 400 ms −1.7 s', '2 s'])

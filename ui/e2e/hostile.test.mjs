@@ -221,6 +221,24 @@ test('a slow server is waited for in sight, and a gone one is said to be gone, o
   }
 })
 
+test('a list that is asked for again stays while the server is away', async () => {
+  const proxy = await startFaultyProxy(server.url)
+  try {
+    const page = await openPage(proxy.url, '/traces')
+    await page.locator('.table-row').first().waitFor()
+    const rows = await page.locator('.table-row').count()
+    proxy.mode = 'gone'
+    await page.keyboard.press('r')
+    await page.getByText(/as of \d/).waitFor()
+    assert.equal(await page.locator('.table-row').count(), rows)
+    proxy.mode = ''
+    await until('it is as of now again', async () => (await page.getByText(/as of \d/).count()) === 0 && (await page.locator('.table-row').count()) > 0)
+    await page.context().close()
+  } finally {
+    await proxy.stop()
+  }
+})
+
 test('a page goes on by itself when the server is back', async () => {
   const proxy = await startFaultyProxy(server.url)
   try {

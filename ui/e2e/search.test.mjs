@@ -65,6 +65,19 @@ test('counts filter in and out; steps back lead back', async () => {
   await page.context().close()
 })
 
+test('a value that is too rare for the list is found in the counts', async () => {
+  const page = await openPage(server.url, '/traces')
+  const rare = page.locator('.facet', { hasText: 'confirmation-mailer' })
+  await page.locator('.facet', { hasText: 'gateway' }).first().waitFor()
+  assert.equal(await rare.count(), 0)
+  await page.getByRole('searchbox', { name: 'Find in counts' }).fill('Confirmation-m')
+  await rare.first().locator('.facet-name').click()
+  await until('address', () => query(page) === 'service("confirmation-mailer")')
+  await until('its traces', async () => (await page.locator('.table-row').count()) > 0)
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+})
+
 test('a brush over the heatmap becomes window and filter', async () => {
   const page = await openPage(server.url, '/traces')
   await page.getByText(/^[\d\u202f]+ traces/).first().waitFor()

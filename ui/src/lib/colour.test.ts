@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { assignColours, byCount, colours, PALETTE } from './colour'
+import { assignColours, byCount, keptColours, PALETTE } from './colour'
 
 const names = (n: number, of = 'service') => Array.from({ length: n }, (_, k) => `${of}-${k}`)
 
@@ -30,10 +30,19 @@ test('who comes after the last colour changes nothing for those before', () => {
   for (const name of list.slice(PALETTE.length)) expect(all.get(name)).toBe(assignColours([name]).get(name))
 })
 
+test('a service keeps the colour that it was given on the page before', () => {
+  const list = names(PALETTE.length)
+  const clash = names(500, 'other').find((n) => assignColours([n]).get(n) === assignColours([list[0]!]).get(list[0]!))!
+  const before = keptColours([clash, list[0]!])
+  expect(keptColours([list[0]!])).toEqual(new Map([[list[0]!, before.get(list[0]!)!]]))
+  expect(new Set(keptColours(list).values()).size).toBe(PALETTE.length)
+  expect(keptColours([clash, ...list]).get(clash)).toBe(before.get(clash))
+})
+
 test('names are ordered by count, then by name', () => {
   expect(byCount(new Map([['b', 1], ['a', 1], ['z', 9], ['B', 1]]))).toEqual(['z', 'B', 'a', 'b'])
 })
 
 test('a name that comes twice has one colour', () => {
-  expect(colours(['a', 'b', 'a'])).toEqual([...assignColours(['a', 'b']).values(), assignColours(['a']).get('a')])
+  expect(assignColours(['a', 'b', 'a'])).toEqual(assignColours(['a', 'b']))
 })

@@ -1,5 +1,6 @@
-// Colours of services. A name prefers one colour, on every page and visit; within one picture
-// the services that matter most never share one.
+// Colours of services. A name prefers one colour, on every page and visit, and keeps the one that it
+// was given on the way from page to page; within one picture the services that matter most
+// never share one.
 
 /** The numbers of the colours of services: --s0 and so on in style/tokens.css. */
 export const PALETTE: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12]
@@ -21,10 +22,10 @@ export function byCount(counts: ReadonlyMap<string, number>): string[] {
 
 /**
  * The colour number of each name; those that matter most come first. As many as there are colours
- * differ: each has the colour that its hash prefers, unless one before it has, and what is
+ * differ: each has the colour that it prefers, by its hash if nothing else is said, unless one before it has it, and what is
  * left then goes to the others. Names beyond have what they prefer, and share it.
  */
-export function assignColours(names: readonly string[]): Map<string, number> {
+export function assignColours(names: readonly string[], preferred: (name: string) => number = byHash): Map<string, number> {
   const distinct = [...new Set(names)]
   const out = new Map<string, number>()
   const taken = new Set<number>()
@@ -44,14 +45,20 @@ export function assignColours(names: readonly string[]): Map<string, number> {
   return out
 }
 
-function preferred(name: string): number {
+function byHash(name: string): number {
   return hash(name) % PALETTE.length
 }
 
-/** The colour numbers of names, in their order. */
-export function colours(names: readonly string[]): number[] {
-  const of = assignColours(names)
-  return names.map((name) => of.get(name)!)
+/** What names were given last, as places in the palette. */
+const given = new Map<string, number>()
+const MOST_GIVEN = 5000
+
+/** The same, but a name prefers the colour that it was given last. */
+export function keptColours(names: readonly string[]): Map<string, number> {
+  const of = assignColours(names, (name) => given.get(name) ?? byHash(name))
+  if (given.size > MOST_GIVEN) given.clear()
+  for (const [name, colour] of of) given.set(name, PALETTE.indexOf(colour))
+  return of
 }
 
 function channel(hex: string, at: number): number {

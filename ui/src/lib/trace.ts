@@ -688,7 +688,7 @@ export function arrange(flat: Flat, options: BuildOptions = {}): Columns {
 }
 
 /** Services that sent segments come first, then what they call; each by how much of it there is. */
-function colourServices(c: Columns): void {
+export function colourServices(c: Columns, assign: (names: readonly string[]) => Map<string, number> = assignColours): Columns {
   const own = new Map<string, number>()
   const called = new Map<string, number>()
   for (let i = 0; i < c.n; i++) {
@@ -696,8 +696,9 @@ function colourServices(c: Columns): void {
     const { name } = c.services[c.service[i]!]!
     of.set(name, (of.get(name) ?? 0) + 1)
   }
-  const palette = assignColours([...byCount(own), ...byCount(called)])
+  const palette = assign([...byCount(own), ...byCount(called)])
   for (const s of c.services) s.colour = palette.get(s.name)!
+  return c
 }
 
 /**

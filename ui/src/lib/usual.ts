@@ -42,7 +42,7 @@ export interface UsualRow {
   path: string
   name: string
   depth: number
-  colour: number
+  service: string
   /** The first of them in the trace at hand, -1 when it has none. */
   index: number
   count: number
@@ -111,13 +111,12 @@ export function usual(c: Columns, others: readonly Columns[]): UsualRow[] {
       else theirs.set(path, [s])
     }
   }
-  const colours = new Map(c.services.map((s) => [s.name, s.colour]))
   const row = (path: string, s: Sum, here: boolean): UsualRow => {
     const list = theirs.get(path) ?? []
     const seconds = list.map((o) => o.seconds).sort((a, b) => a - b)
     const of = (pick: (o: Sum) => number) => quantile(list.map(pick).sort((a, b) => a - b), 0.5)
     return {
-      path, name: s.name, depth: s.depth, colour: colours.get(s.service) ?? 8, index: here ? s.index : -1,
+      path, name: s.name, depth: s.depth, service: s.service, index: here ? s.index : -1,
       count: here ? s.count : 0, seconds: here ? s.seconds : 0, self: here ? s.self : 0, failed: here && s.failed,
       seen: list.length, usualCount: of((o) => o.count), low: quantile(seconds, 0.1), median: quantile(seconds, 0.5), high: quantile(seconds, 0.9), usualSelf: of((o) => o.self),
     }

@@ -392,7 +392,7 @@ function Figures({ set, href: link, against }: { set: SetOf; href: string; again
       <div>
         <dt>Failed</dt>
         <dd class={f.failed ? 'text-fault' : ''}>{set.rows.length > 0 ? percent(f.failed) : '–'}</dd>
-        {ready && <Delta a={other.failed} b={f.failed} worse />}
+        {ready && Math.abs(other.failed - f.failed) >= 0.001 && <dd class="muted small">{percent(other.failed)} in A</dd>}
       </div>
     </dl>
   )

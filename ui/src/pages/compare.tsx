@@ -4,10 +4,11 @@ import { useSignal } from '@preact/signals'
 import { useEffect, useMemo } from 'preact/hooks'
 import { fetchColumns } from '../lib/columns'
 import { compare, traceList, type Difference } from '../lib/compare'
-import { duration } from '../lib/format'
+import { keptColours } from '../lib/colour'
+import { duration, many } from '../lib/format'
 import { findTraceID } from '../lib/ids'
 import { change, href, param, url } from '../lib/place'
-import { arrange, mainRoot, type Columns } from '../lib/trace'
+import { arrange, colourServices, mainRoot, type Columns } from '../lib/trace'
 import { Problem, Swatch } from '../ui/parts'
 import { TakeCSV, type Rows } from '../ui/takecsv'
 import { Breaking, CompareMany, EntryPoints } from './comparemany'
@@ -113,13 +114,13 @@ function CompareTwo() {
                       </td>
                       <td class="right">{r.countA ? duration(r.secondsA) : '–'}</td>
                       <td class="right">{r.countB ? duration(r.secondsB) : '–'}</td>
-                      <td class={`right ${r.secondsB - r.secondsA > most * 0.2 ? 'text-fault' : ''}`}>
-                        {r.secondsB > r.secondsA ? '+' : ''}
-                        {duration(r.secondsB - r.secondsA)}
+                      <td class={`right ${r.countA && r.secondsB - r.secondsA > most * 0.2 ? 'text-fault' : ''}`}>
+                        {r.countA && r.countB ? `${r.secondsB > r.secondsA ? '+' : ''}${duration(r.secondsB - r.secondsA)}` : '–'}
                       </td>
                       <td class="wide-only">
                         <svg width="100%" height="8" viewBox="-100 0 200 8" preserveAspectRatio="none" aria-hidden="true">
-                          <rect x={Math.min(0, ((r.secondsB - r.secondsA) / most) * 100)} width={Math.abs(((r.secondsB - r.secondsA) / most) * 100)} height="8" class={r.secondsB > r.secondsA ? 'bar-fault' : 'bar-ok'} />
+                          {/* What is only in one of them took neither longer nor less. */}
+                          <rect visibility={r.countA && r.countB ? undefined : 'hidden'} x={Math.min(0, ((r.secondsB - r.secondsA) / most) * 100)} width={Math.abs(((r.secondsB - r.secondsA) / most) * 100)} height="8" class={r.secondsB > r.secondsA ? 'bar-fault' : 'bar-ok'} />
                         </svg>
                       </td>
                     </tr>
@@ -143,9 +144,16 @@ function table(rows: readonly Difference[]): Rows {
 
 function verdict(a: Columns, b: Columns, rows: Difference[]): string {
   const by = (b.duration ?? b.span) - (a.duration ?? a.span)
-  const own = [...rows].sort((x, y) => Math.abs(y.selfB - y.selfA) - Math.abs(x.selfB - x.selfA))[0]
-  const head = Math.abs(by) < 1e-6 ? 'Both took as long.' : `B took ${duration(Math.abs(by))} ${by > 0 ? 'longer' : 'less'} than A.`
-  return own && Math.abs(own.selfB - own.selfA) > 0 ? `${head} Most of a difference is in ${own.name}: ${duration(own.selfA)} of its own work in A, ${duration(own.selfB)} in B.` : head
+  const both = rows.filter((r) => r.countA && r.countB)
+  const own = [...both].sort((x, y) => Math.abs(y.selfB - y.selfA) - Math.abs(x.selfB - x.selfA))[0]
+  const parts = [Math.abs(by) < 1e-6 ? 'Both took as long.' : `B took ${duration(Math.abs(by))} ${by > 0 ? 'longer' : 'less'} than A.`]
+  const fails = both.find((r) => r.failedA !== r.failedB)
+  if (fails) parts.push(`${fails.failedB ? 'B' : 'A'} fails, ${fails.failedB ? 'A' : 'B'} does not.`)
+  const [onlyA, onlyB] = [rows.filter((r) => !r.countB).length, rows.filter((r) => !r.countA).length]
+  if (onlyA > 0) parts.push(`${many(onlyA, 'entry', 'entries')} ${onlyA === 1 ? 'is' : 'are'} only in A.`)
+  if (onlyB > 0) parts.push(`${many(onlyB, 'entry', 'entries')} ${onlyB === 1 ? 'is' : 'are'} only in B.`)
+  if (own && Math.abs(own.selfB - own.selfA) > 0) parts.push(`Of what both did, ${own.name} differs most: ${duration(own.selfA)} of its own work in A, ${duration(own.selfB)} in B.`)
+  return parts.join(' ')
 }
 
 interface Loaded {
@@ -160,7 +168,7 @@ function useTrace(id: string): Loaded {
     if (!id) return
     let gone = false
     fetchColumns(url('api/'), id).then(
-      (t) => !gone && (state.value = { columns: arrange(t!.flat), error: null }),
+      (t) => !gone && (state.value = { columns: colourServices(arrange(t!.flat), keptColours), error: null }),
       (e: Error) => !gone && (state.value = { columns: null, error: e }),
     )
     return () => {

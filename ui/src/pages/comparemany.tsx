@@ -6,11 +6,12 @@ import { Fragment } from 'preact'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { comparison, MOST } from '../lib/basket'
 import { fetchColumns } from '../lib/columns'
+import { keptColours } from '../lib/colour'
 import { above, align, differs, entryPoints, moved, spread, type Step } from '../lib/compare'
 import { csv } from '../lib/csv'
 import { duration, exact, many, timeParts } from '../lib/format'
 import { change, href, param, url } from '../lib/place'
-import { arrange, FAILED, FLAG, mainRoot, outcomeText, type Columns } from '../lib/trace'
+import { arrange, colourServices, FAILED, FLAG, mainRoot, outcomeText, type Columns } from '../lib/trace'
 import { Copy, More } from '../ui/icons'
 import { useShortcuts } from '../ui/keys'
 import { copy, Popover, Problem, Status, Swatch, utc } from '../ui/parts'
@@ -395,7 +396,7 @@ function useTraces(ids: readonly string[]): ReadonlyMap<string, Loaded> {
       if (!gone.current) got.value = new Map(got.peek()).set(id, { columns, error, retry: () => load(id) })
     }
     fetchColumns(url('api/'), id).then(
-      (t) => put(arrange(t!.flat), null),
+      (t) => put(colourServices(arrange(t!.flat), keptColours), null),
       (e: Error) => put(null, e),
     )
   }

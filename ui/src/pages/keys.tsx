@@ -148,11 +148,11 @@ export function KeysPage() {
                         </td>
                         <td data-label="Roles">{k.Roles.join(', ')}</td>
                         <td data-label="Last used">
-                          {k.LastUsed === null ? <span class="muted">not since {keys.value!.UsedSince ? day(keys.value!.UsedSince) : 'the start'}</span> : ago(Date.now() / 1000 - k.LastUsed)}
+                          {k.LastUsed === null ? <span class="muted">{keys.value!.UsedSince && (k.Created === null || k.Created < keys.value!.UsedSince) ? `not since ${day(keys.value!.UsedSince)}` : 'never'}</span> : ago(Date.now() / 1000 - k.LastUsed)}
                           {k.Sessions > 0 && <span class="muted"> · {k.Sessions} signed in</span>}
                         </td>
                         <td data-label="Made">{k.Created === null ? '–' : day(k.Created)}</td>
-                        <td data-label="A second">{limits(k, keys.value!)}</td>
+                        <td data-label="May send a second">{limits(k, keys.value!)}</td>
                         <td class="right">
                           {k.State !== 'revoked' && (
                             <button class="button plain" disabled={!keys.value!.Changeable} onClick={() => (revoke.value = k)} aria-label={`Revoke ${k.Name ?? k.ID}`}>

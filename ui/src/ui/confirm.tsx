@@ -30,7 +30,7 @@ export function Confirm({ title, verb, done, run, close, children }: { title: st
           <button class="button" data-autofocus onClick={close}>
             Keep it
           </button>
-          <button class="button primary" disabled={busy.value} onClick={act}>
+          <button class="button danger" disabled={busy.value} onClick={act}>
             {verb}
           </button>
         </div>

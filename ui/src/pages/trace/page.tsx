@@ -9,7 +9,7 @@ import { duration, exact, many, timeParts } from '../../lib/format'
 import { w3cID } from '../../lib/ids'
 import { change, contextParams, go, href, param, place, url } from '../../lib/place'
 import { repetitions } from '../../lib/siblings'
-import { mainRoot, otherClock, type Columns, type Entity, type ServiceEntry } from '../../lib/trace'
+import { FLAG, mainRoot, otherClock, type Columns, type Entity, type ServiceEntry } from '../../lib/trace'
 import { Back, Basket, Chain, Columns as ColumnsIcon, Copy, Download, More, Search, Warning } from '../../ui/icons'
 import { toggleBasket } from '../../ui/basket'
 import { Json } from '../../ui/json'
@@ -385,7 +385,13 @@ function Toolbar({ trace, c }: { trace: TraceState; c: Columns }) {
       {label}
     </button>
   )
-  const services = useMemo(() => [...c.services].sort((a, b) => b.self - a.self), [c])
+  // Those whose colour bars have come first; what they call has bars of its own only on request.
+  const inferred = param('inferred').value === '1'
+  const [services, seen] = useMemo(() => {
+    const own = new Set<ServiceEntry>()
+    for (let i = 0; i < c.n; i++) if (inferred || !(c.flags[i]! & FLAG.inferred)) own.add(c.services[c.service[i]!]!)
+    return [[...c.services].sort((a, b) => Number(own.has(b)) - Number(own.has(a)) || b.self - a.self), own.size]
+  }, [c, inferred])
   return (
     <div class="toolbar">
       <div class="segmented" role="group" aria-label="View of the trace">
@@ -446,7 +452,7 @@ function Toolbar({ trace, c }: { trace: TraceState; c: Columns }) {
       >
         Show
       </Popover>
-      <Legend services={services} />
+      <Legend services={services} seen={seen} />
     </div>
   )
 }
@@ -454,8 +460,8 @@ function Toolbar({ trace, c }: { trace: TraceState; c: Columns }) {
 /** Names of services that are put into the line, which holds fewer. */
 const MOST_IN_LINE = 12
 
-/** The colours of the services: as many as the line has room for, and all of them on request. */
-function Legend({ services }: { services: readonly ServiceEntry[] }) {
+/** The colours of the services: of the first, which have bars, as many as the line has room for, and all of them on request. */
+function Legend({ services, seen }: { services: readonly ServiceEntry[]; seen: number }) {
   const line = useRef<HTMLUListElement>(null)
   const size = useSize(line)
   const [fitting, setFitting] = useState(0)
@@ -463,7 +469,7 @@ function Legend({ services }: { services: readonly ServiceEntry[] }) {
     // Those that do not fit are wrapped below the line, where they are hidden.
     const items = [...(line.current?.children ?? [])] as HTMLElement[]
     setFitting(size.width === 0 ? 0 : items.filter((e) => e.offsetTop === items[0]!.offsetTop).length)
-  }, [services.map((s) => s.name).join('\n'), size.width])
+  }, [services.map((s) => s.name).join('\n'), seen, size.width])
   const item = (s: ServiceEntry, close?: () => void) => (
     <button
       class={close ? 'menu-item' : 'legend-item'}
@@ -481,7 +487,7 @@ function Legend({ services }: { services: readonly ServiceEntry[] }) {
   return (
     <>
       <ul class="legend" ref={line} aria-label="Services of this trace">
-        {services.slice(0, MOST_IN_LINE).map((s, k) => (
+        {services.slice(0, Math.min(MOST_IN_LINE, seen)).map((s, k) => (
           <li key={s.name + s.type} style={k < fitting ? undefined : { visibility: 'hidden' }}>
             {item(s)}
           </li>

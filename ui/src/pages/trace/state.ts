@@ -5,7 +5,8 @@ import { computed, effect, signal, untracked } from '@preact/signals'
 import { Asker, AnswerError } from '../../lib/ask'
 import { change, param, place, url } from '../../lib/place'
 import { piles, type Piles } from '../../lib/siblings'
-import { FLAG, FAILED, GIVEN_UP, rows, type Columns, type Entity } from '../../lib/trace'
+import { keptColours } from '../../lib/colour'
+import { colourServices, FLAG, FAILED, GIVEN_UP, rows, type Columns, type Entity } from '../../lib/trace'
 import { say, visible } from '../../ui/parts'
 import type { EventsAnswer, Question, UsualAnswer } from '../../workers/trace.worker'
 
@@ -104,7 +105,7 @@ export function openTrace(id: string) {
           collapsed.value = moved(collapsed.peek(), before, fresh)
           openPiles.value = moved(openPiles.peek(), before, fresh)
         }
-        columns.value = fresh
+        columns.value = colourServices(fresh, keptColours)
         if (!again) void worker.ask<number>({ kind: 'linked' }).then((n) => !closed && (linkedCount.value = n), () => {})
       }
     } catch (e) {
@@ -125,7 +126,7 @@ export function openTrace(id: string) {
           if (!c || closed || asked !== wanted) return
           collapsed.value = new Set()
           openPiles.value = new Set()
-          columns.value = c
+          columns.value = colourServices(c, keptColours)
         },
         (e: Error) => say(e.message),
       )

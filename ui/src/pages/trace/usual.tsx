@@ -53,6 +53,7 @@ export function Usual({ trace }: { trace: TraceState }) {
   if (!a) return loading.value ? <><div class="progress" /><p class="empty" role="status">Reading the usual traces…</p></> : <Nothing period={period[0]} text="This trace has no segment that its request began with." />
   const mine = c.duration ?? c.span
   const others = a.examined.length
+  const colours = new Map(c.services.map((s) => [s.name, s.colour]))
   const rows = only ? a.rows.filter((r) => oddity(r, others) !== '') : a.rows
   const plain = !a.rows.length || (param('linked').value !== '1' && param('skew').value !== '1')
   const at = plain ? trace.selected.value : -1
@@ -131,7 +132,7 @@ export function Usual({ trace }: { trace: TraceState }) {
             </thead>
             <tbody class="num">
               {rows.slice(0, 2000).map((r) => (
-                <Line key={r.path} r={r} others={others} scale={scale} selected={r.index >= 0 && r.index === at} onPick={() => (plain ? trace.select(r.index) : pick(trace, r))} />
+                <Line key={r.path} r={r} colour={colours.get(r.service) ?? 8} others={others} scale={scale} selected={r.index >= 0 && r.index === at} onPick={() => (plain ? trace.select(r.index) : pick(trace, r))} />
               ))}
             </tbody>
           </table>
@@ -199,14 +200,14 @@ function culprit(rows: readonly UsualRow[], others: number) {
   )
 }
 
-function Line({ r, others, scale, selected, onPick }: { r: UsualRow; others: number; scale: number; selected: boolean; onPick: () => void }) {
+function Line({ r, colour, others, scale, selected, onPick }: { r: UsualRow; colour: number; others: number; scale: number; selected: boolean; onPick: () => void }) {
   const odd = oddity(r, others)
   const x = (t: number) => Math.sqrt(Math.max(0, t) / scale) * 100
   return (
     <tr class={selected ? 'selected' : ''}>
       <td>
         <span class="row usual-name" style={{ paddingLeft: `calc(${Math.min(r.depth, 20)} * var(--step))` }}>
-          <Swatch colour={r.colour} />
+          <Swatch colour={colour} />
           {r.index >= 0 ? (
             <button class="link ellipsis" onClick={onPick}>
               <bdi>{r.name}</bdi>

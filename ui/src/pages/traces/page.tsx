@@ -4,7 +4,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { AnswerError } from '../../lib/api'
 import { entryText, inBasket, lookAt, type Kept } from '../../lib/basket'
-import { assignColours, byCount } from '../../lib/colour'
+import { keptColours, byCount } from '../../lib/colour'
 import { and, andNot } from '../../lib/expression'
 import { ago, duration, exact, many, percent, timeParts } from '../../lib/format'
 import { seconds } from '../../lib/histogram'
@@ -102,11 +102,11 @@ function usePalette(rows: readonly TraceRow[], counts: Counts | null): Map<strin
     const known = new Map<string, number>()
     for (const r of rows) for (const name of r.services) known.set(name, (known.get(name) ?? 0) + 1)
     const counted = counts?.facets.get('service')?.values.values()
-    if (!counted) return assignColours(byCount(known))
+    if (!counted) return keptColours(byCount(known))
     // Those of which the server counted too few to list have a colour, too, after all others.
     const all = new Map([...known.keys()].map((name) => [name, 0]))
     for (const v of counted) all.set(String(v.value), v.count)
-    return assignColours(byCount(all))
+    return keptColours(byCount(all))
   }, [rows, counts])
 }
 
@@ -224,7 +224,7 @@ export function TracesPage() {
   return (
     <div class="traces">
       <div class="toolbar search-bar">
-        <FilterBar value={q} onChange={setFilter} />
+        <FilterBar value={q} onChange={(text) => (text === q ? search.start() : setFilter(text))} />
         {param('group').value && (
           <button class="button" title="Look at all traces again" onClick={() => change({ group: null })}>
             Group <bdi>{param('group').value}</bdi> <Close />
