@@ -328,7 +328,7 @@ function EmptyMap({ group }: { group: string }) {
   return (
     <div class="empty">
       <h2>Nothing in this window</h2>
-      <p>{group ? `No trace of the group ${group} was received in it.` : 'Nothing was received in it.'}</p>
+      <p>{group ? `No trace of the group ${group} was received in it.` : 'No service was called in it.'}</p>
       <div class="row">
         <button class="button" onClick={() => change({ range: '1d', from: null, to: null })}>
           Look at the last day

@@ -322,9 +322,6 @@ export function TracesPage() {
               <div class="empty">
                 <h2>The traces are not known</h2>
                 <p>The server did not give them. They come as soon as it does.</p>
-                <button class="button" onClick={search.start}>
-                  Try again
-                </button>
               </div>
             ) : <div class="column" style={{ padding: '12px', gap: '12px' }}>
               {Array.from({ length: 8 }, (_, i) => (
