@@ -739,6 +739,16 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
       if (p && !n.on) taken.take({ ...p, width: WIDTH + 8, height: HEIGHT + 4 })
     }
   const labelHeight = 18 * letters
+  /** Where there is no room for all of it a label says less, then nothing, but for the edge that somebody looks at. */
+  const placeLabel = (places: readonly Point[], label: string, wanted: boolean): { text: string; at: Point; width: number } | null => {
+    const widthOf = (text: string) => emsOf(text, 500) * LABEL_SIZE * letters + 12
+    for (const text of [label, ...shorter(label)]) {
+      const width = widthOf(text)
+      const at = taken.place(places, width, labelHeight)
+      if (at) return { text, at, width }
+    }
+    return wanted ? { text: label, at: places[0]!, width: widthOf(label) } : null
+  }
   /** Labels lie over all edges and nodes. */
   const labels: preact.JSX.Element[] = []
   const pick = useMemo(() => (key: string) => !drag.current?.moved && onPick(key), [onPick])
@@ -795,26 +805,13 @@ export function GraphView({ nodes, edges, seconds, selected, scope = '', dimmed,
               const width = 1 + 4 * Math.sqrt(e.statistics.total / most)
               const way = line(from, to, points, CARD, plain!.direction)
               const d = pathOf(way)
-              const places = showLabel ? placesOn(way) : []
-              const widthOf = (text: string) => emsOf(text, 500) * LABEL_SIZE * letters + 12
-              // Where there is no room for all of it a label says less, then nothing, but for the edge that somebody looks at.
-              let text = label
-              let middle: Point | null | undefined
-              for (const less of [label, ...shorter(label)]) {
-                text = less
-                if ((middle = taken.place(places, widthOf(less), labelHeight))) break
-              }
-              if (!middle && (picked || hover.value === e.key)) {
-                text = label
-                middle = places[0]
-              }
-              const labelWidth = widthOf(text)
-              if (middle)
+              const place = showLabel ? placeLabel(placesOn(way), label, picked || hover.value === e.key) : null
+              if (place)
                 labels.push(
-                  <g key={e.key} class="edge" transform={`translate(${middle.x} ${middle.y})`} onClick={() => pick(e.key)} onMouseEnter={() => onHover(e.key)} onMouseLeave={() => onHover('')}>
-                    <rect class="edge-label-box" x={-labelWidth / 2} y={-labelHeight / 2} width={labelWidth} height={labelHeight} rx={labelHeight / 2} />
+                  <g key={e.key} class="edge" transform={`translate(${place.at.x} ${place.at.y})`} onClick={() => pick(e.key)} onMouseEnter={() => onHover(e.key)} onMouseLeave={() => onHover('')}>
+                    <rect class="edge-label-box" x={-place.width / 2} y={-labelHeight / 2} width={place.width} height={labelHeight} rx={labelHeight / 2} />
                     <text class="edge-label" text-anchor="middle" y={4 * letters}>
-                      {text}
+                      {place.text}
                     </text>
                   </g>,
                 )
